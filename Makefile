@@ -1,0 +1,66 @@
+# What a developer does here. Every target makes .venv first where it is missing or pyproject.toml has changed.
+# Needed: python3 >= 3.11 with venv, git, make.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+ROUNDS ?= 50
+SEED ?= 0
+STEPS ?= 2000
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types docs bench race sim fix clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## a fleet on one hub loses its lease holder; a lock file beside it shows what that costs
+	@$(BIN)/mesh demo
+
+test: $(READY) ## the whole suite on all cores (TESTS=tests/test_gate.py for a part)
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup $(TESTS)
+
+check: format lint types docs ## format, lint, types and generated docs; changes nothing
+
+format: $(READY)
+	@$(BIN)/ruff format --check --diff .
+
+lint: $(READY) ## ruff
+	@$(BIN)/ruff check .
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+docs: $(READY) ## whether the generated pages still say what the code says
+	@$(BIN)/python -m tools.docs --check
+
+fix: $(READY) ## format, mend what ruff can mend, write the generated pages anew
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	@$(BIN)/python -m tools.docs
+
+bench: $(READY) ## the table of ratios; also written as JSON
+	@$(BIN)/python -m tools.bench
+
+race: $(READY) ## twenty processes race for one lease (ROUNDS=50)
+	@MESH_RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/race
+
+sim: $(READY) ## the fold's properties with many examples (SEED=0 STEPS=2000)
+	@SEED=$(SEED) STEPS=$(STEPS) $(BIN)/python -m pytest -q --hypothesis-profile=long --hypothesis-seed=$(SEED) \
+		tests/test_fold_properties.py
+
+clean: ## remove .venv and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no python3 >= 3.11 found; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $(PYTHON) is older than Python 3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "make: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@command -v git >/dev/null || { echo "make: git is missing" >&2; exit 1; }
+	@echo "making .venv (once, about a minute) ..." >&2
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --editable '.[dev]' >&2
+	@touch $@
