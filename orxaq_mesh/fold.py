@@ -1,0 +1,144 @@
+"""The fold: (records, seals) -> (state, a verdict for every sealed record).
+
+Knows: the order inside an epoch (law EPOCH), the running digest (law DIGEST), what a state looks like as bytes.
+Knows not: any rule. `kinds` judges; `reconcile` decides which seals stand.
+Laws: SET, EPOCH, PREFIX, DIGEST. No clock, no locale, no hash order: only what is passed in.
+
+    state = kinds.new_state()
+    for seal, taken in spine:
+        judged = fold.apply(state, seal, taken)     # taken: log -> its new records, by seq
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from orxaq_mesh import kinds
+from orxaq_mesh.kinds import Moment, State, Verdict
+from orxaq_mesh.record import NOTHING, Record, Seal
+
+Taken = Mapping[str, Sequence[Record]]
+
+
+class Judged(NamedTuple):
+    """A sealed record, its epoch and its verdict."""
+
+    record: Record
+    epoch: int
+    verdict: Verdict
+
+
+def in_order(parent: str, taken: Taken) -> list[Record]:
+    """The records of one epoch in the order in which they are judged (law EPOCH)."""
+    if len(taken) == 1:
+        return list(next(iter(taken.values())))
+    logs = sorted(taken, key=lambda log: hashlib.sha256((parent + log).encode()).digest())
+    return [record for log in logs for record in taken[log]]
+
+
+def _judge(state: State, parent: str, taken: Taken, moment: Moment) -> list[Judged]:
+    for family in kinds.FAMILIES:
+        family.open_epoch(state, moment)
+    apply, epoch = kinds.apply, moment.epoch
+    return [Judged(record, epoch, apply(state, record, moment)) for record in in_order(parent, taken)]
+
+
+def next_digest(digest: str, judged: Iterable[Judged]) -> str:
+    """The running digest after these verdicts (law DIGEST).
+
+    sha256 over the digest so far and, a line each, `<record id> <outcome> <rule> <result>`.
+    """
+    lines = [f"{record.id} {' '.join(verdict)}\n" for record, _, verdict in judged]
+    return hashlib.sha256(f"{digest}\n{''.join(lines)}".encode()).hexdigest()
+
+
+def apply(state: State, seal: Seal, taken: Taken) -> list[Judged]:
+    """Fold one standing seal onto the state, and say what came of each record that it takes in."""
+    judged = _judge(state, seal.parent, taken, Moment(seal.epoch, seal.id))
+    state.epoch, state.seal, state.rules = seal.epoch, seal.id, seal.rules
+    state.heads.update(seal.heads)
+    state.records += len(judged)
+    state.digest = next_digest(state.digest, judged)
+    _doubt(state, seal)
+    return judged
+
+
+def _doubt(state: State, seal: Seal) -> None:
+    """Law DIGEST: a wrong claim is remembered until another node's later seal agrees."""
+    if seal.state != state.digest:
+        state.doubt = (seal.epoch, seal.log)
+    elif state.doubt is not None and state.doubt[1] != seal.log:
+        state.doubt = None
+
+
+class Draft(NamedTuple):
+    """What an epoch would come to: its number, the digest that its seal must carry, and the verdicts."""
+
+    epoch: int
+    digest: str
+    judged: list[Judged]
+
+
+def draft(state: State, taken: Taken) -> Draft:
+    """What sealing these records next would come to. The state stays as it is."""
+    trial = copy(state)
+    moment = Moment(state.epoch + 1)
+    judged = _judge(trial, state.seal, taken, moment)
+    return Draft(moment.epoch, next_digest(state.digest, judged), judged)
+
+
+def copy(state: State) -> State:
+    """A state that shares nothing changeable with the other."""
+    twin = State({family.NAME: family.load(family.dump(state.slices[family.NAME])) for family in kinds.FAMILIES})
+    for field in _PLAIN:
+        setattr(twin, field, getattr(state, field))
+    twin.heads, twin.once = dict(state.heads), dict(state.once)
+    return twin
+
+
+_PLAIN = ("ledger", "epoch", "seal", "rules", "digest", "records", "doubt")
+
+
+def to_value(state: State) -> dict[str, Any]:
+    """The state as JSON-able values, for a snapshot (law CACHE)."""
+    value: dict[str, Any] = {field: getattr(state, field) for field in _PLAIN}
+    value["heads"] = {log: list(head) for log, head in state.heads.items()}
+    value["once"] = {key: list(once) for key, once in state.once.items()}
+    value["slices"] = {family.NAME: family.dump(state.slices[family.NAME]) for family in kinds.FAMILIES}
+    return value
+
+
+def from_value(value: Mapping[str, Any]) -> State:
+    """The state behind what `to_value` made."""
+    state = State({family.NAME: family.load(value["slices"][family.NAME]) for family in kinds.FAMILIES})
+    for field in _PLAIN:
+        setattr(state, field, value[field])
+    state.doubt = tuple(value["doubt"]) if value["doubt"] else None
+    state.heads = {log: (seq, id_) for log, (seq, id_) in value["heads"].items()}
+    state.once = {key: kinds.Once(*once) for key, once in value["once"].items()}
+    return state
+
+
+def snapshot(state: State) -> bytes:
+    """The state's one byte form. Equal states have equal snapshots."""
+    return orjson.dumps(to_value(state), option=orjson.OPT_SORT_KEYS)
+
+
+def restore(data: bytes) -> State:
+    """The state behind a snapshot.
+
+    Raises:
+        ValueError: these bytes are no snapshot of this version.
+    """
+    try:
+        return from_value(orjson.loads(data))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a snapshot: {error!r}") from None
+
+
+GENESIS_PARENT = NOTHING
+"""What the first seal names as its parent."""

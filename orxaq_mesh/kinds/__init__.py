@@ -1,0 +1,152 @@
+"""The kinds of records: one file a family, one line in `FAMILIES`, and the gate that every record passes.
+
+Knows: which kinds exist under rules 1, and what is asked of any record before its family's table is.
+Knows not: any family's rules.
+
+    verdict, do = judge(state, record, Moment(epoch=42))   # changes nothing
+    verdict = apply(state, record, Moment(epoch=42, seal=...))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from orxaq_mesh.kinds import event, lease, node
+from orxaq_mesh.kinds.base import (
+    APPLIED,
+    FENCED,
+    REFUSED,
+    Case,
+    Effect,
+    Family,
+    Kind,
+    Moment,
+    Once,
+    Row,
+    State,
+    Verdict,
+    Words,
+)
+from orxaq_mesh.record import Record
+from orxaq_mesh.rules import LAWS, Rule
+
+FAMILIES = cast("tuple[Family, ...]", (node, lease, event))
+
+KINDS: dict[str, Kind] = {kind.name: kind for family in FAMILIES for kind in family.KINDS}
+RULES: dict[str, Rule] = LAWS | {rule.id: rule for family in FAMILIES for rule in family.RULES}
+FAMILY_OF: dict[str, Family] = {kind.name: family for family in FAMILIES for kind in family.KINDS}
+
+_Compiled = tuple[tuple[Case, Verdict, Effect | None], ...]
+
+
+def _compile(family: Family, kind: str) -> _Compiled:
+    rows = (row for row in family.ROWS if row.kind == kind)
+    return tuple((family.CASES[row.case], Verdict(row.outcome, row.rule, row.result), row.do) for row in rows)
+
+
+_TABLE: dict[str, tuple[Kind, _Compiled]] = {
+    kind.name: (kind, _compile(family, kind.name)) for family in FAMILIES for kind in family.KINDS
+}
+_FLAWED, _LATE = Verdict(REFUSED, "RULES"), Verdict(REFUSED, "UNTIL")
+_STALE, _AGAIN = Verdict(FENCED, "FENCE"), Verdict(REFUSED, "ONCE")
+
+
+def new_state() -> State:
+    """The state before genesis."""
+    return State({family.NAME: family.new() for family in FAMILIES})
+
+
+def judge(state: State, record: Record, moment: Moment) -> tuple[Verdict, Effect | None]:
+    """What comes of a record here, and what it would change. Changes nothing itself."""
+    if record.flaw is not None or record.kind not in _TABLE:
+        return _FLAWED, None
+    kind, rows = _TABLE[record.kind]
+    if no := node.standing(state, record, kind):
+        return no, None
+    body = record.body
+    if "once" in body and kind.roles and once_key(state, record) in state.once:
+        return _AGAIN, None
+    if kind.until and body["until"] < moment.epoch:
+        return _LATE, None
+    if "under" in body and not lease.under_current(state, record, body["under"]):
+        return _STALE, None
+    for case, verdict, do in rows:
+        if case(state, record, moment):
+            return verdict, do
+    return _FLAWED, None
+
+
+def apply(state: State, record: Record, moment: Moment) -> Verdict:
+    """Judge a record at its place, and change the state as the verdict says."""
+    verdict, do = judge(state, record, moment)
+    members = node.members(state).by_log
+    if do is not None:
+        lost = node.lost(record, verdict)
+        bearer = members[lost] if lost else None
+        was_admitted = bearer is not None and bearer.admitted
+        do(state, record, moment)
+        if bearer is not None and was_admitted:
+            for family in FAMILIES:
+                family.gone(state, bearer.name, moment)
+        _remember(state, record, moment, verdict)
+    if (member := members.get(record.log)) and record.seen_epoch > member.seen:
+        member.seen = record.seen_epoch
+    return verdict
+
+
+def _remember(state: State, record: Record, moment: Moment, verdict: Verdict) -> None:
+    body = record.body
+    if "under" in body:
+        lease.leases(state).by_name[body["under"]["lease"]].last = record.id
+    if "once" in body and KINDS[record.kind].roles:
+        state.once[once_key(state, record)] = Once(record.id, record.kind, moment.epoch, verdict.result)
+
+
+def once_key(state: State, record: Record) -> str:
+    """The name of a record's idempotency key: keys of two nodes are two keys."""
+    return f"{node.members(state).by_log[record.log].name}/{record.body['once']}"
+
+
+_WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
+    "RULES": lambda record: (f"rules 1 do not judge this record: {record.flaw}", "mesh explain RULES"),
+    "NODE-3": lambda record: ("this node is not admitted, or its role does not allow it", "mesh status"),
+    "UNTIL": lambda record: (f"it was to be sealed by epoch {record.body.get('until')}", "ask again"),
+    "ONCE": lambda record: (f"the key {record.body.get('once')} was used before", "use another --key"),
+    "SEEN": lambda record: ("it names an older seal than the record before it did", "mesh doctor"),
+}
+
+
+def words(state: State, record: Record, verdict: Verdict) -> Words:
+    """A verdict in words, for whoever asked."""
+    if verdict.rule in _WORDS:
+        what, hint = _WORDS[verdict.rule](record)
+        return Words(what, hint, {})
+    if "under" in record.body and verdict.rule == "FENCE":
+        record = record._replace(body={**record.body, **record.body["under"]})
+        return lease.words(state, record, verdict)
+    return FAMILY_OF[record.kind].words(state, record, verdict)
+
+
+__all__ = [
+    "APPLIED",
+    "FAMILIES",
+    "FAMILY_OF",
+    "FENCED",
+    "KINDS",
+    "REFUSED",
+    "RULES",
+    "Family",
+    "Kind",
+    "Moment",
+    "Once",
+    "Row",
+    "State",
+    "Verdict",
+    "Words",
+    "apply",
+    "judge",
+    "new_state",
+    "once_key",
+    "words",
+]

@@ -1,0 +1,67 @@
+"""Events: something happened, and the fleet is told.
+
+Knows: publish, and how many events each topic has had.
+Knows not: what a topic means to anyone.
+Laws: FENCE (an event may act under a lease), CLOSED (events may be signed offline).
+
+    {"topic":"builds","type":"finished","payload":{"version":"1.4.2"},"under":{"lease":"deploy","session":"s","token":9}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orxaq_mesh.kinds import node
+from orxaq_mesh.kinds.base import APPLIED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.record import Record
+from orxaq_mesh.rules import Rule
+
+NAME = "event"
+
+KINDS = (Kind("event.publish", node.WRITERS, offline=True),)
+
+RULES = (
+    Rule(
+        "EVENT-1",
+        "An event of a member counts",
+        "An event that an admitted node publishes is applied. If it names a lease, the lease's fence decides first.",
+        "What a stale holder reports must not be taken for the present.",
+        "mesh publish builds finished --payload '{\"version\":\"1.4.2\"}' --under deploy",
+    ),
+)
+
+
+def _count(state: State, record: Record, moment: Moment) -> None:
+    topics = state.slices[NAME]
+    topic = record.body["topic"]
+    topics[topic] = topics.get(topic, 0) + 1
+
+
+CASES: Mapping[str, Case] = {"otherwise": lambda state, record, moment: True}
+
+ROWS = (Row("event.publish", "otherwise", APPLIED, "EVENT-1", "published", _count),)
+
+
+def new() -> dict[str, int]:
+    return {}
+
+
+def dump(part: dict[str, int]) -> Any:
+    return part
+
+
+def load(data: Any) -> dict[str, int]:
+    return dict(data)
+
+
+def open_epoch(state: State, moment: Moment) -> None:
+    """Nothing of events changes by an epoch's beginning."""
+
+
+def gone(state: State, node: str, moment: Moment) -> None:
+    """What a node published stays published (law PREFIX)."""
+
+
+def words(state: State, record: Record, verdict: Verdict) -> Words:
+    return Words("the event was refused", f"mesh explain {verdict.rule}", {"topic": record.body["topic"]})

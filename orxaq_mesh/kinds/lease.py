@@ -1,0 +1,450 @@
+"""Leases: who holds what, under which token, and who is next.
+
+Knows: acquire, renew, release, take, break; the fair queue; when a token is current (law FENCE).
+Knows not: clocks (law TIME: silence is asserted, with its length), keys, the hub.
+Laws: FENCE, TIME, UNTIL, LIVE. A token is the epoch that granted it, so it only grows.
+
+    epoch 40  oak acquires deploy        granted, token 40
+    epoch 41  elm acquires deploy, queue queued
+    epoch 47  ash takes deploy: token 40, silent for 600 s   passed to elm, token 47
+    epoch 48  oak renews with token 40   fenced
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from orxaq_mesh.kinds import node
+from orxaq_mesh.kinds.base import APPLIED, FENCED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.record import Record, Value
+from orxaq_mesh.rules import Rule
+
+NAME = "lease"
+MAX_TTL_MS = 24 * 3600 * 1000
+AGING_EPOCHS = 8
+"""A waiter gains one step of priority for every so many epochs that it waits."""
+
+KINDS = (
+    Kind("lease.acquire", node.WRITERS, until=True),
+    Kind("lease.renew", node.WRITERS),
+    Kind("lease.release", node.WRITERS),
+    Kind("lease.take", node.WRITERS, until=True),
+    Kind("lease.break", frozenset({node.ADMIN})),
+)
+
+RULES = (
+    Rule(
+        "LEASE-1",
+        "A free lease goes to the first who asks",
+        "A lease that nobody holds and nobody waits for is granted to the first acquire in the order of its epoch. "
+        "The epoch is the token.",
+        "The order is the ledger's, so every node names the same winner.",
+        "oak and elm both ask in epoch 40; oak's log comes first; oak holds token 40 and elm is refused by LEASE-2.",
+    ),
+    Rule(
+        "LEASE-2",
+        "A held lease is refused, with its holder",
+        "An acquire of a lease that another session holds is refused, unless it asks to queue.",
+        "Granted or refused, never both; and whoever is refused must know by whom.",
+        "mesh lease acquire deploy: refused, held by elm (session claude-1) with token 40 for 3 min; exit 3.",
+    ),
+    Rule(
+        "LEASE-3",
+        "One grant a lease an epoch",
+        "A lease that was granted or broken in this epoch is not granted again in it. Whoever waits gets it at the "
+        "start of the next epoch.",
+        "The token is the epoch: a second grant would bear the same token, and two holders could not be told apart.",
+        "oak acquires and gives up within epoch 40; elm's acquire of the same epoch is refused and simply asks again.",
+    ),
+    Rule(
+        "LEASE-4",
+        "A session holds or waits once",
+        "An acquire of a session that already holds the lease or already waits for it is refused.",
+        "Two parts of one session would each believe that they hold it alone.",
+        "The same shell asks twice: the second time it is told its token.",
+    ),
+    Rule(
+        "LEASE-5",
+        "The queue is fair",
+        "An acquire that asks to queue joins it. A higher priority (0 to 9) goes first, but every 8 epochs of waiting "
+        "count as one step of priority; equals go in order of arrival. At release, take-over or break the head gets "
+        "the lease.",
+        "Urgent work goes first, and still nobody starves: 72 epochs of waiting beat any newcomer.",
+        "elm waits since epoch 41 with priority 0; ash joins in epoch 50 with priority 1: elm, who has aged, is first.",
+    ),
+    Rule(
+        "LEASE-6",
+        "A renewal is the holder's",
+        "A renew with the current token, by the node and session that hold the lease, is applied; it may change the "
+        "ttl. Anything else is fenced.",
+        "Renewal reaches the authority, which is the ledger, or it is none.",
+        "mesh-sync renews at a third of the ttl for as long as the process that acquired the lease lives.",
+    ),
+    Rule(
+        "LEASE-7",
+        "A release names the acquiring record",
+        "A release frees the grant that came of the record it names, with its token; or withdraws that record's place "
+        "in the queue, for which there is no token yet.",
+        "A request that was cancelled must not be granted afterwards, and an old release must not free a new grant.",
+        "mesh lease release deploy",
+    ),
+    Rule(
+        "LEASE-8",
+        "A take-over names what it saw",
+        "A take names the current token and the last record applied under it; both must still be current, and the "
+        "silence it asserts must be at least the holder's ttl. If others wait, the lease passes to the queue's head.",
+        "A renewal that was sealed first wins over a take-over that was signed first.",
+        "ash takes deploy after 600 s of silence; elm, who waited, is granted; ash is told so.",
+    ),
+    Rule(
+        "LEASE-9",
+        "An admin can break a lease",
+        "A break of an admin ends the grant whose token it names, records the reason, and moves the token on.",
+        "Sometimes a person knows that the holder is gone; the ledger then says who decided, and why.",
+        'mesh lease break deploy --reason "oak was stolen"',
+    ),
+)
+
+
+class Waiter(NamedTuple):
+    """A place in a queue."""
+
+    node: str
+    session: str
+    record: str
+    ttl_ms: int
+    epoch: int
+    priority: int
+
+    @property
+    def rank(self) -> int:
+        """Lower goes first. Waiting ages priority by itself: the rank never changes, newcomers' ranks grow."""
+        return self.epoch - AGING_EPOCHS * self.priority
+
+
+class Lease:
+    """One lease. `holder` is empty while it is free; `token` is the highest that it ever bore."""
+
+    __slots__ = ("holder", "last", "name", "queue", "record", "seal", "session", "since", "token", "ttl_ms")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.holder = self.session = self.record = self.last = self.seal = self.since = ""
+        self.token = self.ttl_ms = 0
+        self.queue: list[Waiter] = []
+
+    def held_by(self, who: str, session: str) -> bool:
+        return self.holder == who and self.session == session
+
+    def current(self, token: Any, who: str, session: str) -> bool:
+        """Law FENCE: the token is the current one and they are its holder. No token is a wrong token."""
+        return bool(self.holder) and token == self.token and self.held_by(who, session)
+
+
+class Leases:
+    """The family's slice: every lease that was ever asked for, and those that are free while somebody waits."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Lease] = {}
+        self.due: set[str] = set()
+
+
+def leases(state: State) -> Leases:
+    part: Leases = state.slices[NAME]
+    return part
+
+
+def _lease(state: State, record: Record) -> Lease:
+    """The lease that a record is about; a fresh one where nobody ever asked for it."""
+    name = record.body["lease"]
+    return leases(state).by_name.get(name) or Lease(name)
+
+
+def _node(state: State, record: Record) -> str:
+    return node.members(state).by_log[record.log].name
+
+
+def _mine(state: State, record: Record, lease: Lease) -> bool:
+    return lease.held_by(_node(state, record), record.body["session"])
+
+
+def under_current(state: State, record: Record, under: Value) -> bool:
+    """Whether a record of any kind that acts under a lease may (law FENCE)."""
+    lease = leases(state).by_name.get(under["lease"])
+    return lease is not None and lease.current(under.get("token"), _node(state, record), under["session"])
+
+
+# The cases of the table.
+
+
+def _ttl_too_long(state: State, record: Record, moment: Moment) -> bool:
+    return bool(record.body.get("ttl_ms", 0) > MAX_TTL_MS)
+
+
+def _holds(state: State, record: Record, moment: Moment) -> bool:
+    return _mine(state, record, _lease(state, record))
+
+
+def _waits(state: State, record: Record, moment: Moment) -> bool:
+    who, session = _node(state, record), record.body["session"]
+    return any(w.node == who and w.session == session for w in _lease(state, record).queue)
+
+
+def _names_own_place(state: State, record: Record, moment: Moment) -> bool:
+    who = _node(state, record)
+    return any(w.record == record.body["record"] and w.node == who for w in _lease(state, record).queue)
+
+
+def _free(state: State, record: Record, moment: Moment) -> bool:
+    lease = _lease(state, record)
+    return not lease.holder and not lease.queue and lease.token < moment.epoch
+
+
+def _unheld(state: State, record: Record, moment: Moment) -> bool:
+    return not _lease(state, record).holder
+
+
+def _asks_to_queue(state: State, record: Record, moment: Moment) -> bool:
+    return bool(record.body.get("queue", False))
+
+
+def _held(state: State, record: Record, moment: Moment) -> bool:
+    return bool(_lease(state, record).holder)
+
+
+def _current(state: State, record: Record, moment: Moment) -> bool:
+    body = record.body
+    lease = _lease(state, record)
+    return lease.current(body.get("token"), _node(state, record), body["session"])
+
+
+def _current_and_named(state: State, record: Record, moment: Moment) -> bool:
+    return _current(state, record, moment) and _lease(state, record).record == record.body["record"]
+
+
+def _other_token(state: State, record: Record, moment: Moment) -> bool:
+    lease = _lease(state, record)
+    return not lease.holder or lease.token != record.body["token"]
+
+
+def _spoke_since(state: State, record: Record, moment: Moment) -> bool:
+    return _lease(state, record).last != record.body["last"]
+
+
+def _too_short(state: State, record: Record, moment: Moment) -> bool:
+    return bool(record.body["watched_ms"] < _lease(state, record).ttl_ms)
+
+
+def _granted_now(state: State, record: Record, moment: Moment) -> bool:
+    return _lease(state, record).token >= moment.epoch
+
+
+def _others_wait(state: State, record: Record, moment: Moment) -> bool:
+    queue = _lease(state, record).queue
+    return bool(queue) and (queue[0].node, queue[0].session) != (_node(state, record), record.body["session"])
+
+
+CASES: Mapping[str, Case] = {
+    "the ttl is over 24 hours": _ttl_too_long,
+    "the session holds it": _holds,
+    "the session waits for it": _waits,
+    "it names its own place in the queue": _names_own_place,
+    "free, and nobody waits": _free,
+    "free": _unheld,
+    "asks to queue": _asks_to_queue,
+    "held": _held,
+    "the holder, with the current token": _current,
+    "the holder, with the current token and the grant's record": _current_and_named,
+    "free, or another token": _other_token,
+    "something was applied under the lease since": _spoke_since,
+    "the silence is shorter than the ttl": _too_short,
+    "granted in this very epoch": _granted_now,
+    "others wait": _others_wait,
+    "otherwise": lambda state, record, moment: True,
+}
+
+
+# What the rows do.
+
+
+def _enter(state: State, record: Record) -> Lease:
+    """The lease that a record is about, kept from now on."""
+    return leases(state).by_name.setdefault(record.body["lease"], Lease(record.body["lease"]))
+
+
+def _give(lease: Lease, waiter: Waiter, moment: Moment, since: str) -> None:
+    lease.holder, lease.session, lease.record = waiter.node, waiter.session, waiter.record
+    lease.last, lease.ttl_ms, lease.since = waiter.record, waiter.ttl_ms, since
+    lease.token, lease.seal = moment.epoch, moment.seal
+
+
+def _waiter(state: State, record: Record, moment: Moment) -> Waiter:
+    body = record.body
+    priority = body.get("priority", 0)
+    return Waiter(_node(state, record), body["session"], record.id, body["ttl_ms"], moment.epoch, priority)
+
+
+def _grant(state: State, record: Record, moment: Moment) -> None:
+    _give(_enter(state, record), _waiter(state, record, moment), moment, record.at)
+
+
+def _join(state: State, record: Record, moment: Moment) -> None:
+    lease, waiter = _enter(state, record), _waiter(state, record, moment)
+    lease.queue.insert(bisect_right(lease.queue, waiter.rank, key=lambda other: other.rank), waiter)
+    if not lease.holder:
+        leases(state).due.add(lease.name)
+
+
+def _renew(state: State, record: Record, moment: Moment) -> None:
+    lease = _enter(state, record)
+    lease.last, lease.ttl_ms = record.id, record.body.get("ttl_ms", lease.ttl_ms)
+
+
+def _vacate(state: State, lease: Lease, moment: Moment, since: str) -> None:
+    """End the grant; the queue's head gets the lease, now or (LEASE-3) when the next epoch opens."""
+    lease.holder = lease.session = lease.record = lease.last = lease.since = ""
+    lease.ttl_ms = 0
+    if not lease.queue:
+        leases(state).due.discard(lease.name)
+    elif lease.token < moment.epoch:
+        leases(state).due.discard(lease.name)
+        _give(lease, lease.queue.pop(0), moment, since)
+    else:
+        leases(state).due.add(lease.name)
+
+
+def _release(state: State, record: Record, moment: Moment) -> None:
+    _vacate(state, _enter(state, record), moment, record.at)
+
+
+def _withdraw(state: State, record: Record, moment: Moment) -> None:
+    lease = _enter(state, record)
+    lease.queue = [waiter for waiter in lease.queue if waiter.record != record.body["record"]]
+    if not lease.queue:
+        leases(state).due.discard(lease.name)
+
+
+def _take(state: State, record: Record, moment: Moment) -> None:
+    lease = _enter(state, record)
+    if lease.queue:
+        _vacate(state, lease, moment, record.at)
+    else:
+        _grant(state, record, moment)
+
+
+def _pass_on(state: State, record: Record, moment: Moment) -> None:
+    lease = _enter(state, record)
+    _vacate(state, lease, moment, record.at)
+    who, session = _node(state, record), record.body["session"]
+    if record.body.get("queue", False) and not any((w.node, w.session) == (who, session) for w in lease.queue):
+        _join(state, record, moment)
+
+
+def _break(state: State, record: Record, moment: Moment) -> None:
+    lease = _enter(state, record)
+    _vacate(state, lease, moment, record.at)
+    lease.token = max(lease.token, moment.epoch)
+
+
+ROWS = (
+    Row("lease.acquire", "the ttl is over 24 hours", REFUSED, "LIVE"),
+    Row("lease.acquire", "the session holds it", REFUSED, "LEASE-4"),
+    Row("lease.acquire", "the session waits for it", REFUSED, "LEASE-4"),
+    Row("lease.acquire", "free, and nobody waits", APPLIED, "LEASE-1", "granted", _grant),
+    Row("lease.acquire", "asks to queue", APPLIED, "LEASE-5", "queued", _join),
+    Row("lease.acquire", "held", REFUSED, "LEASE-2"),
+    Row("lease.acquire", "otherwise", REFUSED, "LEASE-3"),
+    Row("lease.renew", "the ttl is over 24 hours", REFUSED, "LIVE"),
+    Row("lease.renew", "the holder, with the current token", APPLIED, "LEASE-6", "renewed", _renew),
+    Row("lease.renew", "otherwise", FENCED, "FENCE"),
+    Row("lease.release", "it names its own place in the queue", APPLIED, "LEASE-7", "withdrawn", _withdraw),
+    Row(
+        "lease.release",
+        "the holder, with the current token and the grant's record",
+        APPLIED,
+        "LEASE-7",
+        "released",
+        _release,
+    ),
+    Row("lease.release", "otherwise", FENCED, "FENCE"),
+    Row("lease.take", "the ttl is over 24 hours", REFUSED, "LIVE"),
+    Row("lease.take", "free, or another token", REFUSED, "LEASE-8"),
+    Row("lease.take", "the session holds it", REFUSED, "LEASE-4"),
+    Row("lease.take", "something was applied under the lease since", REFUSED, "LEASE-8"),
+    Row("lease.take", "the silence is shorter than the ttl", REFUSED, "TIME"),
+    Row("lease.take", "granted in this very epoch", REFUSED, "LEASE-3"),
+    Row("lease.take", "others wait", APPLIED, "LEASE-8", "passed", _pass_on),
+    Row("lease.take", "otherwise", APPLIED, "LEASE-8", "granted", _take),
+    Row("lease.break", "free, or another token", REFUSED, "LEASE-9"),
+    Row("lease.break", "otherwise", APPLIED, "LEASE-9", "broken", _break),
+)
+
+
+def new() -> Leases:
+    return Leases()
+
+
+_FIELDS = ("holder", "session", "record", "last", "seal", "since", "token", "ttl_ms")
+
+
+def dump(part: Leases) -> Any:
+    return [
+        [lease.name, *(getattr(lease, field) for field in _FIELDS), [list(waiter) for waiter in lease.queue]]
+        for lease in part.by_name.values()
+    ]
+
+
+def load(data: Any) -> Leases:
+    part = Leases()
+    for name, *values, queue in data:
+        lease = part.by_name[name] = Lease(name)
+        for field, value in zip(_FIELDS, values, strict=True):
+            setattr(lease, field, value)
+        lease.queue = [Waiter(*waiter) for waiter in queue]
+        if lease.queue and not lease.holder:
+            part.due.add(name)
+    return part
+
+
+def open_epoch(state: State, moment: Moment) -> None:
+    """LEASE-3: what could not pass on in its own epoch passes on now."""
+    part = leases(state)
+    for name in sorted(part.due):
+        lease = part.by_name[name]
+        if lease.token < moment.epoch:
+            _vacate(state, lease, moment, "")
+
+
+def gone(state: State, node: str, moment: Moment) -> None:
+    """LIVE: a node without standing holds nothing and waits for nothing."""
+    for lease in leases(state).by_name.values():
+        lease.queue = [waiter for waiter in lease.queue if waiter.node != node]
+        if lease.holder == node:
+            _vacate(state, lease, moment, "")
+        elif not lease.queue:
+            leases(state).due.discard(lease.name)
+
+
+def words(state: State, record: Record, verdict: Verdict) -> Words:
+    """Why a record about a lease did not get what it asked for: holder, token, next step."""
+    body = record.body
+    lease = _lease(state, record)
+    facts: dict[str, Any] = {"lease": lease.name, "holder": lease.holder or None, "token": lease.token}
+    if lease.holder:
+        facts |= {"session": lease.session, "since": lease.since, "queue": len(lease.queue)}
+    held = f"held by {lease.holder} (session {lease.session}), token {lease.token}" if lease.holder else "free"
+    name = lease.name
+    texts = {
+        "LEASE-2": (f"{name} is {held}", f"mesh lease acquire {name} --wait, or mesh lease take {name} if it is dead"),
+        "LEASE-3": (f"{name} changed hands in this very epoch", f"mesh lease acquire {name} once more, or --queue"),
+        "LEASE-4": (f"this session holds {name} or waits for it already ({held})", f"mesh lease show {name}"),
+        "LEASE-8": (f"{name} is {held}: no longer what the take-over named", f"mesh lease show {name}"),
+        "LEASE-9": (f"{name} is {held}: the token named is not its current one", f"mesh lease show {name}"),
+        "FENCE": (f"the token {body.get('token')} is stale: {name} is {held}", f"mesh lease show {name}"),
+        "TIME": (f"{name} was silent for {body.get('watched_ms')} ms of {lease.ttl_ms} ms; {held}", "watch it longer"),
+        "LIVE": (f"a ttl of {body.get('ttl_ms')} ms is over 24 hours", "renew a shorter one"),
+    }
+    what, hint = texts.get(verdict.rule, (f"{name} is {held}", f"mesh explain {verdict.rule}"))
+    return Words(what, hint, facts)

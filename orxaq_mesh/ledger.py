@@ -1,0 +1,400 @@
+"""Reading: from the files of a tree to a verified ledger, and what the next seal may take in.
+
+Knows: which lines are authentic (laws LINE, SIG, CHAIN) and which seals stand (law SEAL).
+Knows not: where files come from, commits, clocks; what a record means (`kinds`), how lines lie in files (`reconcile`).
+
+    ledger = Ledger(ledger_id)
+    reading = ledger.read([Change("ledger/epochs/000000/0000000001.ndjson", None, b"...")])
+    reading.findings                 # law, file, line, reason; empty when all is well
+    ledger.state                     # what the fold made of it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from orxaq_mesh import fold, kinds
+from orxaq_mesh.fold import Judged
+from orxaq_mesh.keys import PublicKey, namespace, verify
+from orxaq_mesh.kinds import State
+from orxaq_mesh.kinds.node import RECOVERY, log_of, members
+from orxaq_mesh.record import (
+    NOTHING,
+    SEGMENT_LINES,
+    BadLine,
+    Place,
+    Record,
+    Seal,
+    Value,
+    canonical,
+    epoch_place,
+    log_place,
+    parse_path,
+)
+from orxaq_mesh.schema import read_record, read_seal
+
+MAX_HEADS = 1000
+"""A seal takes in at most so many logs (its schema says the same); the rest waits for the next one."""
+
+
+class Finding(NamedTuple):
+    """A law broken in a ledger: where, and how. `line` counts from 1; 0 is the file as a whole."""
+
+    law: str
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.law}: {self.reason}"
+
+
+class FileChange(Protocol):
+    """One file of two trees: its bytes before and after (`store.Change` is one)."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def old(self) -> bytes | None: ...
+    @property
+    def new(self) -> bytes | None: ...
+
+
+class Reading(NamedTuple):
+    """What reading brought: the verdicts of the epochs that came with it, and the findings."""
+
+    judged: list[Judged]
+    seals: list[Seal]
+    findings: list[Finding]
+
+
+class Broken(ValueError):
+    """A seal does not stand, or a record is not authentic."""
+
+    def __init__(self, law: str, place: Place, reason: str) -> None:
+        super().__init__(reason)
+        self.finding = Finding(law, place.file, place.line, reason)
+
+
+class Ledger:
+    """The verified ledger of one node: the state at the spine's tip, and the records that no seal has taken in.
+
+    Args:
+        ledger_id: the genesis record's id, 64 hex; None takes whatever the first seal founds.
+        state: a state to go on from (a snapshot); None begins at genesis.
+    """
+
+    def __init__(self, ledger_id: str | None = None, state: State | None = None) -> None:
+        self.id = ledger_id or (state.ledger if state and state.ledger else None)
+        self.state = state or kinds.new_state()
+        self.waiting: dict[str, Record] = {}
+        self._verified: set[str] = set()
+        self.every_signature = False
+
+    # Reading (design: fetch -> changed paths only -> lines beyond the known heads -> ... -> fold on).
+
+    def read(self, changes: Iterable[FileChange]) -> Reading:
+        """Take in what changed in the trunk, as far as it is sound.
+
+        Seals are folded in the order of their epochs, up to the first that does not stand.
+        """
+        findings: list[Finding] = []
+        seals: dict[int, Seal] = {}
+        records: list[Record] = []
+        for change in changes:
+            self._read_file(change, seals, records, findings)
+        for record in records:
+            self.waiting[record.id] = record
+        judged, stood = self._fold(seals, findings)
+        findings += self._check_rest(records)
+        return Reading(judged, stood, findings)
+
+    def _read_file(
+        self, change: FileChange, seals: dict[int, Seal], records: list[Record], findings: list[Finding]
+    ) -> None:
+        parsed = parse_path(change.path)
+        if parsed is None:
+            findings.append(Finding("RENDER", change.path, 0, "no file of a ledger has this name"))
+            return
+        log, first = parsed
+        for number, line, finding in added_lines(change):
+            if finding is not None:
+                findings.append(finding)
+                continue
+            try:
+                if log is None:
+                    seal = read_seal(line)
+                    self._place_seal(seal, first, Place(change.path, number), seals, findings)
+                else:
+                    record = read_record(line)
+                    if record.log != log:
+                        raise BadLine("CHAIN", f"a record of {record.log} in the file of {log}")
+                    if not first <= record.seq < first + SEGMENT_LINES:
+                        raise BadLine("RENDER", f"seq {record.seq} lies in another file")
+                    records.append(record)
+            except BadLine as bad:
+                findings.append(Finding(bad.law, change.path, number, bad.reason))
+
+    def _place_seal(
+        self, seal: Seal, first: int, place: Place, seals: dict[int, Seal], findings: list[Finding]
+    ) -> None:
+        if not first <= seal.epoch < first + SEGMENT_LINES:
+            raise BadLine("RENDER", f"epoch {seal.epoch} lies in another file")
+        if seal.epoch in seals or (seal.epoch <= self.state.epoch and seal.id != self.state.seal):
+            raise BadLine("SEAL", f"a second seal of epoch {seal.epoch}")
+        if seal.epoch > self.state.epoch:
+            seals[seal.epoch] = seal
+
+    def _fold(self, seals: Mapping[int, Seal], findings: list[Finding]) -> tuple[list[Judged], list[Seal]]:
+        judged: list[Judged] = []
+        stood: list[Seal] = []
+        for epoch in sorted(seals):
+            seal = seals[epoch]
+            try:
+                taken = self.taken_by(seal)
+            except Broken as broken:
+                findings.append(broken.finding)
+                break
+            judged += fold.apply(self.state, seal, taken)
+            stood.append(seal)
+            for record in chain.from_iterable(taken.values()):
+                del self.waiting[record.id]
+        return judged, stood
+
+    def taken_by(self, seal: Seal) -> dict[str, list[Record]]:
+        """The records that a seal takes in, by log and seq, if it stands on the present tip (law SEAL).
+
+        Raises:
+            Broken: it does not stand, and why.
+        """
+        state, place = self.state, epoch_place(seal.epoch)
+        if seal.parent != state.seal or seal.epoch != state.epoch + 1:
+            tip = f"epoch {state.epoch} ({state.seal[:12]})"
+            raise Broken("SEAL", place, f"the seal of epoch {seal.epoch} does not follow {tip}")
+        if seal.rules != state.rules:
+            raise Broken("RULES", place, f"rules {seal.rules} are not in force")
+        taken = {log: self._run(log, head, seal) for log, head in seal.heads.items()}
+        if state.epoch == 0:
+            self._check_genesis(seal, taken)
+        elif not self._may_seal(seal):
+            raise Broken("SEAL", place, f"{seal.log} may not seal")
+        for log, run in taken.items():
+            for record in run if self.every_signature else run[-1:]:
+                self._check_signature(record, self._key(log, run[0]), log_place(log, record.seq))
+        self._check_signature(seal, self._key(seal.log, None), place)
+        return taken
+
+    def _run(self, log: str, head: tuple[int, str], seal: Seal) -> list[Record]:
+        """The records of a log from the last head to a new one, followed back by `prev` (law CHAIN)."""
+        last_seq, last_id = self.state.heads.get(log) or (0, self._first_prev(log))
+        seq, wanted = head
+        if seq <= last_seq:
+            raise Broken("SEAL", epoch_place(seal.epoch), f"the head of {log} goes back to seq {seq}")
+        run = []
+        while seq > last_seq:
+            record = self.waiting.get(wanted)
+            if record is None or record.seq != seq or record.log != log:
+                place = log_place(log, seq)
+                raise Broken("CHAIN", place, f"seq {seq} of {log} with id {wanted[:12]} is missing")
+            run.append(record)
+            seq, wanted = seq - 1, record.prev
+        if wanted != last_id:
+            place = log_place(log, last_seq + 1)
+            raise Broken("CHAIN", place, f"seq {last_seq + 1} of {log} does not follow seq {last_seq}")
+        run.reverse()
+        return run
+
+    def _first_prev(self, log: str) -> str:
+        member = members(self.state).by_log.get(log)
+        return (member.prev if member else "") or NOTHING
+
+    def _check_genesis(self, seal: Seal, taken: Mapping[str, Sequence[Record]]) -> None:
+        place = epoch_place(1)
+        (run, *more) = taken.values()
+        if more or len(run) != 1 or run[0].kind != "node.found" or run[0].flaw or seal.log != run[0].log:
+            raise Broken("SEAL", place, "epoch 1 takes in exactly the founding record, sealed by its own key")
+        if self.id not in (None, run[0].id):
+            raise Broken("SIG", place, f"this is ledger {run[0].id[:12]}, not {str(self.id)[:12]}")
+        self.id = run[0].id
+
+    def _may_seal(self, seal: Seal) -> bool:
+        signer = members(self.state).by_log.get(seal.log)
+        if signer is None or not signer.may_seal():
+            return False
+        # LIVE: a stolen recovery key must not order other people's records.
+        return RECOVERY not in signer.roles or set(seal.heads) == {seal.log}
+
+    def _key(self, log: str, first: Record | None) -> PublicKey:
+        """The key that a log's records must verify by: the member's, or the one that a hello or founding names.
+
+        Raises:
+            Broken: no such key is admitted here, and `first` introduces none.
+        """
+        member = members(self.state).by_log.get(log)
+        if member is not None and member.admitted:
+            return _parsed(member.key)
+        introduces = first is not None and first.seq == 1 and first.kind in ("node.found", "node.hello")
+        if first is not None and introduces and not first.flaw:
+            return _introduced(first)
+        if self.state.epoch == 0 and first is None:
+            founding = next(record for record in self.waiting.values() if record.log == log and record.seq == 1)
+            return _introduced(founding)
+        place = log_place(log, first.seq) if first else epoch_place(self.state.epoch + 1)
+        raise Broken("SIG", place, f"no admitted key is behind {log}")
+
+    def _check_signature(self, item: Record | Seal, key: PublicKey, place: Place) -> None:
+        if item.id in self._verified:
+            return
+        if not signature_holds(item.line, key, self._namespace(item)):
+            raise Broken("SIG", place, f"the signature is not {key.fingerprint}'s over this line")
+        if isinstance(item, Record):
+            self._verified.add(item.id)
+
+    def _namespace(self, item: Record | Seal) -> str:
+        founding = isinstance(item, Record) and item.kind == "node.found" and item.seq == 1 and not self.state.epoch
+        return namespace(None if founding else self.id)
+
+    def _check_rest(self, records: Iterable[Record]) -> list[Finding]:
+        """Findings for lines in the trunk that no seal took in and that are not authentic either."""
+        left: dict[str, list[Record]] = {}
+        for record in records:
+            if record.id in self.waiting:
+                left.setdefault(record.log, []).append(record)
+        findings = []
+        for log, waiting in left.items():
+            good = {record.id for record in self.authentic(log)}
+            for record in waiting:
+                if record.id not in good:
+                    del self.waiting[record.id]
+                    place = log_place(log, record.seq)
+                    reason = f"seq {record.seq} of {log} hangs in the air: no seal takes it in, no sound chain leads to it"
+                    findings.append(Finding("CHAIN", place.file, place.line, reason))
+        return findings
+
+    # What waits for a seal.
+
+    def offer(self, records: Iterable[Record]) -> None:
+        """Add records from an outbox or a journal. Only what proves authentic will ever be sealed."""
+        for record in records:
+            if record.seq > self.state.heads.get(record.log, (0, ""))[0]:
+                self.waiting[record.id] = record
+
+    def authentic(self, log: str) -> list[Record]:
+        """The waiting records of a log that follow its head without a gap, up to the last one that verifies."""
+        seq, last = self.state.heads.get(log) or (0, self._first_prev(log))
+        after = {record.prev: record for record in self._waiting_of(log)}
+        run: list[Record] = []
+        while (record := after.get(last)) and record.seq == seq + 1:
+            run.append(record)
+            seq, last = record.seq, record.id
+        while run and not self._verifies(run):
+            run.pop()
+        return run
+
+    def _waiting_of(self, log: str) -> Iterator[Record]:
+        return (record for record in self.waiting.values() if record.log == log)
+
+    def _verifies(self, run: Sequence[Record]) -> bool:
+        record = run[-1]
+        try:
+            self._check_signature(record, self._key(record.log, run[0]), log_place(record.log, record.seq))
+        except Broken:
+            return False
+        return True
+
+    def sealable(self) -> dict[str, list[Record]]:
+        """What the next seal may take in: admitted logs' runs, and hellos alone (law SEAL)."""
+        taken: dict[str, list[Record]] = {}
+        for log in sorted({record.log for record in self.waiting.values()})[:MAX_HEADS]:
+            run = self.authentic(log)
+            member = members(self.state).by_log.get(log)
+            if member is None or not member.admitted:
+                run = run[:1] if member is None and not self.state.heads.get(log) else []
+            if run:
+                taken[log] = run
+        return taken
+
+    def hellos(self) -> list[Record]:
+        """The hellos that wait, sealed or not, for an admin's word."""
+        return [run[0] for run in self.sealable().values() if run[0].kind == "node.hello"]
+
+    def draft_seal(self, log: str, taken: Mapping[str, Sequence[Record]], at: str) -> Value:
+        """The seal that would close the next epoch with these records; all of it but `sig`."""
+        draft = fold.draft(self.state, taken)
+        heads = {name: {"id": run[-1].id, "seq": run[-1].seq} for name, run in taken.items()}
+        return {
+            "at": at,
+            "epoch": draft.epoch,
+            "heads": heads,
+            "kind": "seal",
+            "node": log,
+            "parent": self.state.seal,
+            "rules": self.state.rules,
+            "state": draft.digest,
+            "v": 1,
+        }
+
+
+_parsed = lru_cache(maxsize=1024)(PublicKey.parse)
+
+
+def _introduced(first: Record) -> PublicKey:
+    """The key that a founding or hello names, if the log is named after it.
+
+    Raises:
+        Broken: it is not, or the key is unsound.
+    """
+    place = log_place(first.log, 1)
+    try:
+        key = _parsed(first.body["key"])
+        named = log_of(first.body["name"], first.body["key"])
+    except ValueError as error:
+        raise Broken("SIG", place, str(error)) from None
+    if named != first.log:
+        raise Broken("CHAIN", place, f"the log {first.log} is not named after its key, which gives {named}")
+    return key
+
+
+def signature_holds(line: bytes, key: PublicKey, space: str) -> bool:
+    """Whether a line's `sig` is this key's signature over the line without it (law SIG)."""
+    value = orjson.loads(line)
+    sig = value.pop("sig")
+    return verify(key.raw, space, canonical(value), sig)
+
+
+def added_lines(change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
+    """(line number, line, None) for each line that is new in a file; (number, line, finding) for what is wrong.
+
+    Lines are never edited or deleted: one of the old file that is missing is a finding (laws CHAIN, SEEN).
+    """
+    old, new = change.old or b"", change.new or b""
+    skipped = 0
+    if new.startswith(old):
+        skipped = old.count(b"\n")
+        known: set[bytes] = set()
+        rest = new[len(old) :]
+    else:
+        known = set(old.split(b"\n"))
+        rest = new
+        yield from _missing(change.path, old.split(b"\n")[:-1], set(new.split(b"\n")))
+    lines = rest.split(b"\n")
+    torn = lines.pop()
+    for number, line in enumerate(lines, skipped + 1):
+        if line not in known:
+            yield number, line, None
+    if torn:
+        number = skipped + len(lines) + 1
+        yield number, torn, Finding("LINE", change.path, number, "the last line is torn: no newline ends it")
+
+
+def _missing(path: str, old: Sequence[bytes], new: set[bytes]) -> Iterator[tuple[int, bytes, Finding]]:
+    law, what = ("SEEN", "seal") if path.startswith("ledger/epochs/") else ("CHAIN", "record")
+    for number, line in enumerate(old, 1):
+        if line not in new:
+            reason = f"a {what} that this node has seen was edited or deleted"
+            yield number, line, Finding(law, path, number, reason)
