@@ -124,7 +124,10 @@ def type_flaw(value: Any, path: str = "", depth: int = 1) -> str | None:
     16 deep. Exact types are asked for: a schema's `integer` would take 1.0.
     """
     found = _flaw(value, depth)
-    return found and f"{f'{path}{found[0]}'.removeprefix('.') or '.'}: {found[1]}"
+    if found is None:
+        return None
+    where = f"{path}{found[0]}".removeprefix(".")
+    return f"{where or '.'}: {found[1]}"
 
 
 def _flaw(value: Any, depth: int) -> tuple[str, str] | None:
