@@ -14,7 +14,9 @@ OF_THE_RUN = {"MESH_RACE_ROUNDS"}
 OF_THE_TERMINAL = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE", "GITHUB_ACTIONS", "SSH_AUTH_SOCK", "SSH_ASKPASS"}
 
 # Two shared cores make any deadline a matter of luck.
-settings.register_profile("default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "default", deadline=None, max_examples=50, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("long", settings.get_profile("default"), max_examples=int(os.environ.get("STEPS", "2000")))
 settings.load_profile("default")
 

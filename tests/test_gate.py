@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -202,6 +204,18 @@ def test_gate_passes_signals_on_and_waits_for_the_command(prod: Path, number: si
     assert prod.read_text() == "bye\n"
 
 
+def test_gate_leaves_ctrl_c_to_the_terminal_where_it_reaches_the_command_anyway() -> None:
+    code = "from orxaq_mesh.gate import _terminal_reaches_child as told; print('told:', told())"
+    alone = subprocess.run([sys.executable, "-c", code], start_new_session=True, capture_output=True, check=True)
+    assert alone.stdout == b"told: False\n"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    with os.fdopen(terminal, "rb") as said:
+        assert said.readline().strip() == b"told: True"
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 def test_gate_says_what_cannot_be_run(prod: Path) -> None:
     with pytest.raises(MeshFault, match="cannot run no-such-program: No such file"):
         run_gated(prod, Token(9), ["no-such-program"])
@@ -250,6 +264,32 @@ def test_C28_a_kill_at_any_moment_leaves_a_mark_that_can_be_used(prod: Path) -> 
             enter(prod, token - 1)
         first = token + 1
         enter(prod, first)
+
+
+def test_C28_what_a_killed_gate_left_half_written_is_no_obstacle(prod: Path) -> None:
+    enter(prod, 8)
+    mark_of(prod).with_suffix(".gate.new").write_bytes(b'{"pid":1,"se')
+    enter(prod, 9)
+    assert marked(prod) == (9, "")
+    assert sorted(path.name for path in prod.parent.iterdir()) == ["prod.txt.gate", "prod.txt.gate.lock"]
+
+
+def test_FENCE_the_mark_is_on_the_disk_before_the_work_begins(prod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def noted_sync(fd: int) -> None:
+        done.append("directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        sync(fd)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    with gate(prod, 9):
+        assert done == ["file", "rename", "directory"]
 
 
 def test_C29_a_held_resource_names_the_holder_since_when_and_what_to_do(prod: Path) -> None:
