@@ -48,6 +48,11 @@ class _Seen(NamedTuple):
     argv: tuple[str, ...]
 
 
+def environment() -> dict[str, str]:
+    """A copy of this process's environment, for rooms that pass one on (a child, git, the settings)."""
+    return dict(os.environ)
+
+
 def identify(pid: int) -> ProcessId | None:
     """The process that has this pid now; None where there is none, or it is dead and only not yet buried."""
     seen = _look(pid)
@@ -94,7 +99,7 @@ def session(environ: Mapping[str, str], option: str | None = None, started_by: P
         raise Usage(
             f"{where}: {given[:40]!a} is no session's name: a letter or digit, then letters, digits and ._:@/- , "
             f"at most {MAX_SESSION} in all",
-            hint=f"{where.lstrip('-') if option is None else where} claude-1",
+            hint="--session claude-1, or MESH_SESSION=claude-1",
         )
     return given
 
