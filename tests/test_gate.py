@@ -213,7 +213,7 @@ def test_gate_leaves_ctrl_c_to_the_terminal_where_it_reaches_the_command_anyway(
         os.execv(sys.executable, [sys.executable, "-c", code])
     with os.fdopen(terminal, "rb") as said:
         assert said.readline().strip() == b"told: True"
-    assert os.waitpid(pid, 0)[1] == 0
+        assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_gate_says_what_cannot_be_run(prod: Path) -> None:
