@@ -204,6 +204,19 @@ def test_gate_passes_signals_on_and_waits_for_the_command(prod: Path, number: si
     assert prod.read_text() == "bye\n"
 
 
+def test_gate_heeds_that_it_was_told_to_ignore_a_signal(prod: Path) -> None:
+    ready, go = Path(f"{prod}.ready"), Path(f"{prod}.go")
+    script = f": > {ready}; while [ ! -e {go} ]; do sleep 0.02; done; exit 6"
+    running = subprocess.Popen(
+        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", RUN, str(prod), "9", "sh", "-c", script],
+        start_new_session=True,
+    )
+    until(ready.exists)
+    running.send_signal(signal.SIGINT)
+    go.touch()
+    assert running.wait(timeout=20) == 6
+
+
 def test_gate_leaves_ctrl_c_to_the_terminal_where_it_reaches_the_command_anyway() -> None:
     code = "from orxaq_mesh.gate import _terminal_reaches_child as told; print('told:', told())"
     alone = subprocess.run([sys.executable, "-c", code], start_new_session=True, capture_output=True, check=True)
