@@ -170,9 +170,12 @@ def _git_directory_of(directory: Path) -> Path | None:
 
 
 def _looks_like_git(path: Path) -> bool:
-    if not (path / "HEAD").is_file() and not (path / "HEAD").is_symlink():
+    try:
+        if not (path / "HEAD").is_file() and not (path / "HEAD").is_symlink():
+            return False
+        return (path / "commondir").is_file() or ((path / "objects").is_dir() and (path / "refs").is_dir())
+    except OSError:  # a name that is too long, a directory that we may not enter
         return False
-    return (path / "commondir").is_file() or ((path / "objects").is_dir() and (path / "refs").is_dir())
 
 
 def _common(git: Path) -> Path:
@@ -183,9 +186,9 @@ def _common(git: Path) -> Path:
 
 def _pointer(path: Path, prefix: str) -> str | None:
     """The path that a small text file of git's holds, or None where there is no such file."""
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
             text = os.fsdecode(file.read(_MAX_POINTER_BYTES))
     except OSError as error:

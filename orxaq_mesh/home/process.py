@@ -120,11 +120,14 @@ def _passes_on(seen: _Seen) -> bool:
 
 def _runs_one_command(arguments: tuple[str, ...]) -> bool:
     """Whether a shell's arguments say `-c` (also within `-lc`) before they name a script."""
-    for argument in arguments:
+    rest = iter(arguments)
+    for argument in rest:
         if not argument.startswith(("-", "+")) or argument in ("-", "--"):
             return False
-        if argument == "--command" or (re.fullmatch(r"-[A-Za-z]+", argument) and "c" in argument):
+        if argument.startswith("--command") or re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", argument):
             return True
+        if re.fullmatch(r"[-+][A-Za-z]*[oO]|--rcfile|--init-file", argument):
+            next(rest, None)  # its value
     return False
 
 
