@@ -56,7 +56,7 @@ clean: ## remove .venv and caches
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no python3 >= 3.11 found; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "make: $(PYTHON) is older than Python 3.11" >&2; exit 1; }
+		{ echo "make: $(PYTHON) is no Python >= 3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "make: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@command -v git >/dev/null || { echo "make: git is missing" >&2; exit 1; }

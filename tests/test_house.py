@@ -17,7 +17,7 @@ import orxaq_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "orxaq_mesh"
-PURE = ("errors", "text", "rules", "record", "keys", "schema", "kinds", "fold", "reconcile", "ledger", "engine")
+PURE = tuple("errors text rules record keys schema kinds fold reconcile ledger silence engine".split())
 EFFECTFUL = ("store", "home", "gate", "sync", "mesh", "demo", "cli")
 ROOMS = PURE + EFFECTFUL
 DOORS = ("__init__", "__main__")
