@@ -68,7 +68,7 @@ def offences(file: str, source: str) -> list[str]:
 def _order(room: str, tree: ast.Module) -> Iterator[str]:
     if room in DOORS:
         eager = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        if room == "__init__" and any(rooms_used(node) for node in eager if list(rooms_used(node))):
+        if room == "__init__" and any(used for node in eager for used in rooms_used(node)):
             yield "imports a room before it is asked for one"
         return
     if room not in ROOMS:
@@ -204,12 +204,17 @@ def test_the_wheel_has_the_three_scripts_and_the_licence(wheel: Path) -> None:
     } <= scripts
 
 
-def test_a_wheel_can_be_built_from_the_sdist(tmp_path: Path) -> None:
+def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     from hatchling.builders.sdist import SdistBuilder
+    from hatchling.builders.wheel import WheelBuilder
 
     sdist = Path(next(iter(SdistBuilder(str(ROOT)).build(directory=str(tmp_path)))))
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
+        archive.extractall(tmp_path, filter="data")
+    unpacked = WheelBuilder(str(tmp_path / sdist.name.removesuffix(".tar.gz")))
+    again = Path(next(iter(unpacked.build(directory=str(tmp_path / "again"), versions=["standard"]))))
+    assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
     assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "schemas").rglob("*.json")} <= names
     assert {"pyproject.toml", "LICENSE", "README.md", "orxaq_mesh/__init__.py", "tests/test_house.py"} <= names
     assert not [name for name in names if name.startswith((".venv", ".git/", "dist")) or "__pycache__" in name]
