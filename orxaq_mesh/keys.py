@@ -21,8 +21,7 @@ from typing import NamedTuple
 from orxaq_mesh.errors import MeshFault, Usage
 
 KEY_TYPE = "ssh-ed25519"
-SIGNATURE_CHARS = 88
-"""Length of a signature's text: padded base64 of 64 bytes."""
+SIGNATURE_BYTES = 64
 
 _FIELD_PRIME = 2**255 - 19
 _PEM_COLUMNS = 70
@@ -135,7 +134,7 @@ class SecretKey:
 
     def sign(self, namespace: str, message: bytes) -> str:
         """The signature over a message: padded standard base64 of the raw 64 bytes."""
-        return _encoded(_sodium().sign(_signed_data(namespace, message), self._pair)[:64])
+        return _encoded(_sodium().sign(_signed_data(namespace, message), self._pair)[:SIGNATURE_BYTES])
 
 
 def verify(key: bytes, namespace: str, message: bytes, sig: str) -> bool:
@@ -147,8 +146,8 @@ def verify(key: bytes, namespace: str, message: bytes, sig: str) -> bool:
         message: as from `record.unsigned`.
         sig: the record's `sig`.
     """
-    raw = _decoded(sig) if len(sig) == SIGNATURE_CHARS else None
-    if raw is None or len(key) != 32:
+    raw = _decoded(sig)
+    if raw is None or len(raw) != SIGNATURE_BYTES or len(key) != 32:
         return False
     sodium = _sodium()
     try:
@@ -165,7 +164,7 @@ def armored(key: PublicKey, namespace: str, sig: str) -> bytes:
         BadKey: `sig` is not the text of 64 bytes.
     """
     raw = _decoded(sig)
-    if raw is None or len(raw) != 64:
+    if raw is None or len(raw) != SIGNATURE_BYTES:
         raise BadKey("not a signature: want the base64 of 64 bytes")
     inner = _string(KEY_TYPE.encode()) + _string(raw)
     head = b"SSHSIG" + (1).to_bytes(4, "big") + _string(key.blob) + _string(namespace.encode())

@@ -84,7 +84,7 @@ def test_SIG_covers_what_sshsig_says(message: bytes, ledger_id: str | None) -> N
     space = namespace(ledger_id)
     sig = KEY.sign(space, message)
     raw = base64.b64decode(sig, validate=True)
-    assert len(sig) == keys.SIGNATURE_CHARS
+    assert len(sig) == 88
     assert openssl_says(KEY.public.raw, signed_data(space, message), raw)
     assert verify(KEY.public.raw, space, message, sig)
 
@@ -108,6 +108,13 @@ def test_SIG_any_flipped_bit_is_refused() -> None:
         flipped = bytearray(raw)
         flipped[bit // 8] ^= 1 << bit % 8
         assert not verify(KEY.public.raw, SPACE, MESSAGE, base64.b64encode(flipped).decode()), bit
+
+
+def test_SIG_is_64_bytes_and_not_a_signed_text_that_ends_in_ours() -> None:
+    pair = bindings.crypto_sign_seed_keypair(SEED)[1]
+    for prefix in (b"", b"S", b"SS", b"SSS", b"orxaq-mesh"):
+        raw = bindings.crypto_sign(prefix + signed_data(SPACE, MESSAGE), pair)[:64] + prefix
+        assert verify(KEY.public.raw, SPACE, MESSAGE, base64.b64encode(raw).decode()) == (prefix == b"")
 
 
 @pytest.mark.parametrize("space", [SPACE, namespace(None)])

@@ -414,7 +414,8 @@ HUGE: dict[str, dict[str, Any]] = {
 def test_a_huge_body_is_refused_in_a_short_line(body: dict[str, Any]) -> None:
     line = canonical(example("node.admit", **body))
     assert len(line) < record.MAX_LINE_BYTES
-    plain(schema.read_record(line).flaw or "")
+    reason = plain(schema.read_record(line).flaw or "")
+    assert re.search("want .* at most 40|want what the node may do|not among key, name, once, roles", reason)
 
 
 @pytest.mark.parametrize("name", NAMES)
