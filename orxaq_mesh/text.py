@@ -1,10 +1,10 @@
-"""Words from elsewhere, made fit to be shown: the one sanitiser (law QUIET, trap B8).
+r"""Words from elsewhere, made fit to be shown: the one sanitiser (law QUIET, trap B8).
 
 Knows: which characters move a cursor, turn text around, or cannot be seen.
 Knows not: markup (who prints through rich escapes it there), terminals, where the words came from.
 
-    clean("ok\\x1b[2J")                # 'ok\\\\x1b[2J'
-    clean("a\\u202eb", limit=80)       # 'a\\\\u202eb'
+    clean("ok\x1b[2J")                # 'ok\\x1b[2J'
+    clean("a\u202eb", limit=80)       # 'a\\u202eb'
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _INVISIBLE = re.compile(
 
 
 def clean(text: str, *, limit: int = LIMIT) -> str:
-    """One line in which every character can be seen.
+    r"""One line in which every character can be seen.
 
     Control characters (C0, DEL, C1, newlines too), bidi, zero-width and other format characters, line and paragraph
-    separators, lone surrogates, unassigned and private code points become escapes: `\\x1b`, `\\u202e`, `\\U000e0001`.
+    separators, lone surrogates, unassigned and private code points become escapes: `\x1b`, `\u202e`, `\U000e0001`.
 
     Args:
         text: anything.
@@ -37,7 +37,7 @@ def clean(text: str, *, limit: int = LIMIT) -> str:
 
 
 def clean_lines(text: str, *, limit: int = LIMIT) -> str:
-    """Like `clean` for each line by itself; only `\\n` ends one (trap B2). `limit` is for a line."""
+    r"""Like `clean` for each line by itself; only `\n` ends one (trap B2). `limit` is for a line."""
     return "\n".join(clean(line, limit=limit) for line in text.split("\n"))
 
 

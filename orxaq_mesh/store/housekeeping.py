@@ -1,0 +1,176 @@
+"""The store's own files beside git's: who is alive in it, what a killed run left, how loose it has grown.
+
+Knows: locks, quarantines and packs as files; no object's meaning and no process.
+Knows not: the hub, refs, git itself. Uses nothing but the file system.
+
+How it is known that nobody is behind a lock (trap B12): every store opens `alive` and holds a shared lock on it, and
+hands that very descriptor to each git process it starts. The kernel drops the lock when the last of them is gone,
+however it went. Who gets it exclusively is alone: what `*.lock` and quarantine stands there then is nobody's.
+
+    alive = Alive(path)          # alone: leftovers removed; not alone: everything left as it is
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple, Self
+
+QUARANTINE = "quarantine"
+_ALIVE = "alive"
+_LOOSE_SAMPLE = "17"
+_PACK_PARTS = (".pack", ".rev", ".idx")
+
+
+class Lock(NamedTuple):
+    """One lock file of a store. `stale`: the kernel says that no process of any store's owner is left."""
+
+    file: str
+    age_s: int
+    stale: bool
+
+
+class Alive:
+    """A sign of life in a store, shared by its owner and every process that the owner started.
+
+    Args:
+        path: the store; `alive` is made in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(path / _ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+        self.alone = self.sweep()
+
+    def sweep(self) -> bool:
+        """Remove what killed processes left, if nobody else is alive here; whether that was so.
+
+        To be called only while no git process of one's own is writing: those share this very sign of life.
+        """
+        alone = _lock(self._file, exclusive=True)
+        if alone:
+            for left in [*_locks(self._path), *(self._path / QUARANTINE).glob("*")]:
+                _remove(left)
+        _lock(self._file, exclusive=False)
+        return alone
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What a child process has to inherit to count as alive here."""
+        return (self._file,) if os.name == "posix" and self._file >= 0 else ()
+
+    def close(self) -> None:
+        """Give up this sign of life. Safe to call twice."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def stale_locks(path: Path, now_s: float) -> list[Lock]:
+    """The lock files in a store, oldest first, for `doctor`; removes nothing.
+
+    Args:
+        path: the store.
+        now_s: seconds since 1970, for their age.
+    """
+    found = [(lock, _modified(lock)) for lock in _locks(path)]
+    if not found:
+        return []
+    file = os.open(path / _ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        alone = _lock(file, exclusive=True)
+    finally:
+        os.close(file)
+    locks = [Lock(lock.relative_to(path).as_posix(), max(0, int(now_s - at)), alone) for lock, at in found]
+    return sorted(locks, key=lambda lock: -lock.age_s)
+
+
+def _lock(file: int, *, exclusive: bool) -> bool:
+    """Whether the lock is ours; an exclusive one is not waited for (a shared one is: a sweep takes milliseconds).
+
+    Without `flock` (Windows) nobody is ever known to be alone.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _locks(path: Path) -> list[Path]:
+    """Where git 2.39 makes locks in a bare store: beside HEAD and config, among refs, packs and commit graphs."""
+    places = [path.glob("*.lock"), path.glob("refs/**/*.lock"), path.glob("objects/*.lock")]
+    return [lock for place in [*places, path.glob("objects/*/*.lock")] for lock in place] + list(path.glob("gc.pid"))
+
+
+def _modified(file: Path) -> float:
+    with contextlib.suppress(OSError):
+        return file.stat().st_mtime
+    return 0.0
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+class Quarantine:
+    """A directory of objects that nobody reads yet (trap B7). Used as a context: what is not taken in is removed."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        (store / QUARANTINE).mkdir(exist_ok=True)
+        self.path = Path(tempfile.mkdtemp(dir=store / QUARANTINE))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes git write here and read the store's own objects too."""
+        own = str(self._store / "objects")
+        return {"GIT_OBJECT_DIRECTORY": str(self.path), "GIT_ALTERNATE_OBJECT_DIRECTORIES": own}
+
+    def take_in(self) -> None:
+        """Move the packs into the store; each appears whole, at the rename of its index, which is the last."""
+        target = self._store / "objects" / "pack"
+        for index in sorted(self.path.glob("pack/*.idx")):
+            for part in _PACK_PARTS:
+                source = index.with_suffix(part)
+                if source.exists():
+                    source.replace(target / source.name)
+
+
+def write_loose(objects: Path, oid: str, packed: bytes) -> None:
+    """Put one loose object where git looks for it; it appears whole or not at all.
+
+    Not synced, as git's own are not: the store is a cache, and what must not be lost is in the journal (law CACHE).
+    """
+    folder = objects / oid[:2]
+    if (folder / oid[2:]).exists():
+        return
+    folder.mkdir(exist_ok=True)
+    file, name = tempfile.mkstemp(prefix="tmp_obj_", dir=folder)
+    with os.fdopen(file, "wb") as handle:
+        handle.write(packed)
+    Path(name).chmod(0o444)
+    Path(name).replace(folder / oid[2:])
+
+
+def how_loose(path: Path) -> tuple[int, int]:
+    """(loose objects, packs): the first is estimated from one folder of 256, as git does it."""
+    sample, packs = path / "objects" / _LOOSE_SAMPLE, path / "objects" / "pack"
+    loose = sum(1 for _ in sample.iterdir()) * 256 if sample.is_dir() else 0
+    return loose, sum(1 for _ in packs.glob("*.pack"))
