@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from orxaq_mesh.errors import MeshFault, Usage
 from orxaq_mesh.home.budget import Budget, spend
-from orxaq_mesh.home.config import Settings, read_file, resolve, user_config
+from orxaq_mesh.home.config import Settings, resolve, user_config
+from orxaq_mesh.home.flatyaml import read_file
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.settings import PROFILES, SETTINGS, profile_for
 
@@ -95,6 +96,9 @@ BAD = {
     "mapping in a list": ("ssh_command: [{a: b}]\n", 1, "nested too deep"),
     "mapping": ("poll_ms: 500\nprofile: {name: lan}\n", 2, "one flat mapping"),
     "two documents": ("poll_ms: 500\n---\ntrunk: a\n", 2, "one flat mapping"),
+    "directive": ("%YAML 1.11\n---\n{}\n", 1, "directives are not allowed"),
+    "escape of no character": ('trunk: a\nsession: "\\U00110000"\n', 2, "an escape that is no character"),
+    "half a character": ('ssh_command: [ssh, "\\uD800"]\n', 1, "control characters"),
     "open": ("profile: lan\nssh_command: [a\n", 3, "expected ',' or ']'"),
     "tab": ("profile: lan\n\tpoll_ms: 1\n", 2, ""),
     "control": ("profile: lan\ntrunk: a\x07\n", 2, "a character that YAML does not allow"),
@@ -131,7 +135,7 @@ def test_a_bad_value_is_told_even_where_it_is_overruled(home: Home, environ: dic
         resolve(home, {"poll_ms": 500}, environ)
 
 
-@pytest.mark.parametrize("content", ["", "# nothing\n", "\ufeff# a mark\n", "---\n{}\n", "%YAML 1.2\n---\n{}\n"])
+@pytest.mark.parametrize("content", ["", "# nothing\n", "\ufeff# a mark\n", "---\n{}\n"])
 def test_a_file_that_sets_nothing_is_fine(content: str, home: Home, environ: dict[str, str]) -> None:
     home.config.write_text(content)
     assert resolve(home, {}, environ) == resolve(Home(home.path / "none"), {}, environ)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.home.place import Home
 
 FIRST = {"type": "identity", "node": "oak"}
 
@@ -260,6 +261,58 @@ def test_CHAIN_a_line_that_a_killed_process_did_not_sync_is_settled_before_use(p
     assert journal.entries == [*sibling.entries, entry(1)]
     journal.settle()
     assert journal.durable == path.read_bytes()
+
+
+SHARER = """
+import sys
+from pathlib import Path
+from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.home.locks import NodeLock
+from orxaq_mesh.home.place import Home
+home = Home(Path(sys.argv[1]))
+journal = Journal.open(home.journal)
+for turn in range(int(sys.argv[2])):
+    with NodeLock(home, "node"):
+        journal.reload_if_changed()
+        seq = journal.entries[-1]["seq"] + 1
+        if seq % 10 == 0:
+            journal.rewrite(journal.entries)
+        journal.append({"seq": seq})
+"""
+
+
+def test_CHAIN_processes_that_take_turns_never_use_a_seq_twice(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").make()
+    Journal.create(home.journal, [{"seq": 0}])
+    workers = [subprocess.Popen([sys.executable, "-c", SHARER, str(home.path), "15"]) for _ in range(3)]
+    assert [worker.wait() for worker in workers] == [0, 0, 0]
+    assert [each["seq"] for each in Journal.open(home.journal).entries] == list(range(46))
+
+
+REWRITER = """
+import sys
+from pathlib import Path
+from orxaq_mesh.home.journal import Journal
+journal = Journal.open(Path(sys.argv[1]))
+while True:
+    print(flush=True)
+    journal.rewrite([{"seq": number} for number in range(300)])
+    journal.append({"seq": 300})
+"""
+
+
+def test_kill_9_amid_a_rewrite_leaves_the_old_journal_or_the_new(path: Path) -> None:
+    whole = [{"seq": number} for number in range(301)]
+    Journal.create(path, whole)
+    for rounds in (1, 2, 5, 9):
+        with subprocess.Popen([sys.executable, "-c", REWRITER, str(path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            for _ in range(rounds):
+                writer.stdout.readline()
+            writer.kill()
+        journal = Journal.open(path)
+        assert journal.entries in (whole, whole[:-1])
+        journal.settle()
 
 
 def test_a_sibling_sees_what_was_appended_and_rewritten(path: Path) -> None:

@@ -271,6 +271,15 @@ def test_a_waiter_gets_the_lock_when_it_is_freed(home: Home) -> None:
         assert waiter.returncode == 0
 
 
+def test_C29_who_locks_twice_is_told_that_it_is_itself(home: Home) -> None:
+    with NodeLock(home, "node"):
+        with pytest.raises(MeshFault, match=f"pid {os.getpid()} "), NodeLock(home, "node", timeout_ms=0):
+            pytest.fail("two hold one lock")
+        assert holder(home, "node") is not None, "who failed to get it leaves the note alone"
+    with NodeLock(home, "node", timeout_ms=0):
+        pass
+
+
 def test_CACHE_locks_deleted_while_held_are_noticed_by_their_holder(home: Home) -> None:
     with NodeLock(home, "sync") as first:
         for file in home.locks.iterdir():

@@ -7,12 +7,12 @@ Keeps the laws CACHE (only key and journal matter), TIME (a clock that counts sl
     place     where key, journal and store live; nothing secret inside a work tree
     files     bytes that reach the disk whole or not at all
     keyfiles  the node's key: made, brought, loaded
-    journal   what this node has signed and seen, on disk before anything is pushed
+    journal   what this node has signed and seen, on disk before anything is pushed (`journal_lines`: its byte form)
     locks     one process at a time, and who it is
     process   who started us, and whether they still live
     clock     the boot-time clock and the wall clock
     settings  the table of settings and the hub profiles
-    config    each setting's value, and where it came from
+    config    each setting's value, and where it came from (`flatyaml`: the files)
     budget    how soon the next push may go
 
     home = Home(locate(option, environ, cwd)).make()

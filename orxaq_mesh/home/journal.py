@@ -6,7 +6,7 @@ Knows not: what an entry means. Keeps laws CHAIN (a seq that may have left is ne
 
 One append is one line, so that all its entries are there or none of them is:
 
-    {"crc":"6d0b3c1f","entries":[{"seq":12,"type":"record"},{"epoch":42,"type":"seal"}]}
+    {"crc":"19d33414","entries":[{"seq":12,"type":"record"},{"epoch":42,"type":"seal"}]}
 
 A last line that is cut or fails its checksum never finished its append, so nothing in it was pushed: it counts as not
 there, and `settle` (each append begins with it) puts it aside as `journal.torn-1`. Any other bad line is damage, and refused.
@@ -16,21 +16,13 @@ Several processes share a journal, one after the other, under the `node` lock; r
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-import orjson
+from typing import Any, NamedTuple
 
 from orxaq_mesh.errors import MeshFault
+from orxaq_mesh.home import journal_lines as lines
 from orxaq_mesh.home.files import create_new, disk_fault, sync_directory, sync_fd, write_whole
-
-Entry = dict[str, Any]
-_HEAD: Final = b'{"crc":"'
-_MIDDLE: Final = b'","entries":['
-_CRC_END: Final = len(_HEAD) + 8
-_BODY: Final = _CRC_END + len(_MIDDLE)
 
 
 class _Stamp(NamedTuple):
@@ -53,7 +45,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Reads nothing; see `open` and `create`."""
         self.path = path
-        self.entries: list[Entry] = []
+        self.entries: list[lines.Entry] = []
         self.size = 0
         self.repaired: str | None = None
         self._stamp = _Stamp(0, 0, 0)
@@ -67,7 +59,7 @@ class Journal:
             MeshFault: there is one already, or the disk said no.
         """
         try:
-            create_new(path, _line(first))
+            create_new(path, lines.dump(first))
         except FileExistsError:
             raise MeshFault(
                 f"there is a journal at {path} already: this home has a node",
@@ -115,7 +107,7 @@ class Journal:
             return
         self._refuse_stale()
         self.settle()
-        line = _line(entries)
+        line = lines.dump(entries)
         try:
             fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
         except OSError as error:
@@ -125,7 +117,7 @@ class Journal:
             self._stamp = _stamp(os.fstat(fd))
         finally:
             os.close(fd)
-        self.entries += _parse(line[:-1]) or ()
+        self.entries += lines.parse(line[:-1]) or ()
         self.size += len(line)
 
     def settle(self) -> str | None:
@@ -163,7 +155,7 @@ class Journal:
         """
         self._refuse_stale()
         self.settle()
-        data = b"".join(_line([entry]) for entry in entries)
+        data = b"".join(lines.dump([entry]) for entry in entries)
         try:
             temporary = write_whole(self.path, data, write=self._write, sync=self._sync)
             temporary.replace(self.path)
@@ -186,9 +178,20 @@ class Journal:
             ) from None
         except OSError as error:
             raise disk_fault("read the journal", self.path, error) from error
-        self.entries, self.size = _read(data, self.path)
+        self.entries, self.size = self._read(data)
         self._stamp = stamp._replace(size=len(data))
         self._broken = self._settled = False
+
+    def _read(self, data: bytes) -> tuple[list[lines.Entry], int]:
+        try:
+            return lines.read(data)
+        except lines.Damaged as damage:
+            raise MeshFault(
+                f"{self.path}, line {damage.line}: damaged, and others follow it; nothing was changed",
+                hint=f"keep a copy of {self.path.parent}; then bring back a backup of it, or `mesh join` with a new key",
+                file=str(self.path),
+                line=damage.line,
+            ) from None
 
     def _stamp_now(self) -> _Stamp:
         try:
@@ -252,41 +255,3 @@ class Journal:
 
 def _stamp(info: os.stat_result) -> _Stamp:
     return _Stamp(info.st_ino, info.st_size, info.st_mtime_ns)
-
-
-def _line(entries: Iterable[Mapping[str, Any]]) -> bytes:
-    body = b",".join(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS) for entry in entries)
-    return _HEAD + b"%08x" % zlib.crc32(body) + _MIDDLE + body + b"]}\n"
-
-
-def _parse(line: bytes) -> list[Entry] | None:
-    """The entries of a line without its newline; None where it is damaged. The frame is fixed, so every byte counts."""
-    body = line[_BODY:-2]
-    if line != _HEAD + b"%08x" % zlib.crc32(body) + _MIDDLE + body + b"]}":
-        return None
-    try:
-        entries: list[Entry] = orjson.loads(b"[" + body + b"]")
-    except ValueError:
-        return None
-    return entries
-
-
-def _read(data: bytes, path: Path) -> tuple[list[Entry], int]:
-    """The entries, and the bytes that hold them: all, or all but an unfinished last line."""
-    entries: list[Entry] = []
-    size = number = 0
-    while (end := data.find(b"\n", size)) >= 0:
-        number += 1
-        found = _parse(data[size:end])
-        if found is None and end + 1 < len(data):
-            raise MeshFault(
-                f"{path}, line {number}: damaged, and others follow it; nothing was changed",
-                hint=f"keep a copy of {path}; then `mesh join` with a new key, or bring back a backup of the whole home",
-                file=str(path),
-                line=number,
-            )
-        if found is None:
-            return entries, size
-        entries += found
-        size = end + 1
-    return entries, size

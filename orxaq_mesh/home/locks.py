@@ -23,7 +23,7 @@ import orjson
 
 from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.home.clock import Clock, stamp
-from orxaq_mesh.home.files import atomic_write, private_directory, read_json_cache
+from orxaq_mesh.home.files import atomic_write, disk_fault, private_directory, read_json_cache
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import ProcessId, alive, identify
 
@@ -99,10 +99,14 @@ class NodeLock:
         """Free the lock. The note goes first: a free lock never names a holder."""
         if self._lock is None:
             return
-        if self.intact():
-            _note_file(self._home, self._name).unlink(missing_ok=True)
-        self._lock.release()
-        self._lock = None
+        try:
+            if self.intact():
+                _note_file(self._home, self._name).unlink(missing_ok=True)
+        except OSError as failed:
+            raise disk_fault("remove", _note_file(self._home, self._name), failed) from failed
+        finally:
+            self._lock.release()
+            self._lock = None
 
     def intact(self) -> bool:
         """Whether the lock still shuts others out: its file may be deleted while it is held (law CACHE).

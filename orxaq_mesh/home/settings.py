@@ -99,8 +99,8 @@ def _words(setting: Setting, value: str | list[str] | int, where: str) -> Scalar
             value = shlex.split(value)
         except ValueError as error:
             raise _wrong(setting, where, f"cannot be split into words: {error}") from None
-    if not isinstance(value, list) or not value or not all(value) or any("\0" in word for word in value):
-        raise _wrong(setting, where, "must be a list of words, none of them empty")
+    if not isinstance(value, list) or not value or not all(word and word.isprintable() for word in value):
+        raise _wrong(setting, where, "must be a list of words, none empty or with control characters")
     return tuple(value)
 
 
