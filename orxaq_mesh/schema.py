@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from orxaq_mesh.record import BadLine, Record, Seal, Value, parse_line, to_record, to_seal
+from orxaq_mesh.text import clean
 
 MAX_REASON = 300
 """Characters in a reason, at most."""
@@ -177,5 +178,4 @@ def _reason(error: Any) -> str:
 
 def _plain(text: str) -> str:
     """One line of printable ASCII, for whatever a ledger's author put into it (trap B8)."""
-    shown = "".join(mark if " " <= mark <= "~" else ascii(mark)[1:-1] for mark in text[:MAX_REASON])
-    return shown[:MAX_REASON]
+    return clean(text.encode("ascii", "backslashreplace").decode(), limit=MAX_REASON)
