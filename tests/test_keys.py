@@ -243,6 +243,18 @@ def test_B3_openssl_accepts_what_libsodium_refuses_and_we_refuse_it() -> None:
             assert not verify(key, SPACE, MESSAGE, base64.b64encode(raw).decode()), name
 
 
+def test_B3_what_we_accept_openssl_and_ssh_keygen_accept(tmp_path: Path) -> None:
+    data = signed_data(SPACE, MESSAGE)
+    ours = [(name, raw) for name, key, raw in EDGES if key == KEY.public.raw and libsodium_says(key, data, raw)]
+    assert len(ours) == 2
+    for name, raw in ours:
+        assert openssl_says(KEY.public.raw, data, raw), name
+        (tmp_path / "sig").write_bytes(armored(KEY.public, SPACE, base64.b64encode(raw).decode()))
+        (tmp_path / "signers").write_text(allowed_signers("oak", KEY.public, SPACE))
+        argv = ("-Y", "verify", "-f", tmp_path / "signers", "-I", "oak", "-n", SPACE, "-s", tmp_path / "sig")
+        assert ssh_keygen(*argv, stdin=MESSAGE).returncode == 0, name
+
+
 def test_B3_the_rule_we_ask_libsodium_for_is_the_one_computed_here() -> None:
     message = keys._RULE_MESSAGE
     honest = bindings.crypto_sign(message, bindings.crypto_sign_seed_keypair(SEED)[1])[:64]
