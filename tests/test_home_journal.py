@@ -347,6 +347,8 @@ def test_a_rewrite_that_fails_leaves_the_old_journal(path: Path) -> None:
     with pytest.raises(MeshFault, match="cannot rewrite"):
         journal.rewrite([FIRST])
     assert path.read_bytes() == before
+    assert journal.reload_if_changed(), "after a fault it is read again, changed or not"
+    assert not journal.reload_if_changed()
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
