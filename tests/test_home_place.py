@@ -71,6 +71,22 @@ def test_a_broken_git_file_is_no_repository(tmp_path: Path, content: str) -> Non
     assert common_git_directory(tmp_path) is None
 
 
+def test_a_directory_above_that_we_may_not_enter_is_no_fault(tmp_path: Path) -> None:
+    inner = tmp_path / "closed/inner"
+    inner.mkdir(parents=True)
+    inner.parent.chmod(0)
+    me = os.geteuid()
+    if me == 0:  # whom no mode stops
+        os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError):
+            (inner / ".git").stat()
+        assert common_git_directory(inner) is None
+    finally:
+        os.seteuid(me)
+        inner.parent.chmod(0o700)
+
+
 def test_QUIET_a_key_in_a_work_tree_is_refused_and_inside_git_it_is_fine(repository: Path, tmp_path: Path) -> None:
     git(repository, "worktree", "add", "-q", str(tmp_path / "second"))
     (tmp_path / "link").symlink_to(repository / "src")

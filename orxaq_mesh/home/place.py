@@ -189,6 +189,9 @@ def _pointer(path: Path, prefix: str) -> str | None:
     try:
         if not path.is_file():
             return None
+    except OSError:  # as in `_looks_like_git`
+        return None
+    try:
         with path.open("rb") as file:
             text = os.fsdecode(file.read(_MAX_POINTER_BYTES))
     except OSError as error:
