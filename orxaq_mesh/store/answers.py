@@ -121,7 +121,7 @@ def pushed(ran: Ran, ref: str) -> Pushed:
         target, _, summary = rest.partition("\t")
         if target.endswith(f":{ref}") and len(flag) == 1:
             return _pushed_line(flag, summary, ran, said)
-    return Pushed(Outcome.UNKNOWN, said)
+    return Pushed(Outcome.UNKNOWN, said, vetoed=bool(_VETO_ASIDE.search("\n".join(_lines(ran.err)))))
 
 
 def _pushed_line(flag: str, summary: str, ran: Ran, said: str) -> Pushed:

@@ -297,11 +297,11 @@ class GitStore:
         self._reader.close()  # it holds the packs open that are about to go
         args = ["repack", "--geometric=2", "-d", "-l", "-q", "--no-write-bitmap-index"]
         ran = self._git.run(args, timeout_ms=LOCAL_TIMEOUT_MS)
-        if not ran.good:
-            self._sweep()
-            return f"the store could not be packed ({loose} loose objects): {answers.reason(ran)}"
-        self._rest = how_loose(self.path)[0]
-        return None
+        self._rest = how_loose(self.path)[0]  # what stayed loose now would stay so the next time
+        if ran.good:
+            return None
+        self._sweep()
+        return f"the store could not be packed ({loose} loose objects): {answers.reason(ran)}"
 
     def close(self) -> None:
         """See `Store.close`."""
