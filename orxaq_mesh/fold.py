@@ -59,7 +59,7 @@ def next_digest(digest: str, judged: Iterable[Judged]) -> str:
 def apply(state: State, seal: Seal, taken: Taken) -> list[Judged]:
     """Fold one standing seal onto the state, and say what came of each record that it takes in."""
     judged = _judge(state, seal.parent, taken, Moment(seal.epoch, seal.id))
-    state.epoch, state.seal, state.rules = seal.epoch, seal.id, seal.rules
+    state.epoch, state.seal, state.at, state.rules = seal.epoch, seal.id, seal.at, seal.rules
     state.heads.update(seal.heads)
     state.records += len(judged)
     state.digest = next_digest(state.digest, judged)
@@ -100,7 +100,7 @@ def copy(state: State) -> State:
     return twin
 
 
-_PLAIN = ("ledger", "epoch", "seal", "rules", "digest", "records", "doubt")
+_PLAIN = ("ledger", "epoch", "seal", "at", "rules", "digest", "records", "doubt")
 
 
 def to_value(state: State) -> dict[str, Any]:

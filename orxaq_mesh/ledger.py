@@ -38,8 +38,8 @@ from orxaq_mesh.record import (
 )
 from orxaq_mesh.schema import read_record, read_seal
 
-MAX_HEADS = 1000
-"""A seal takes in at most so many logs (its schema says the same); the rest waits for the next one."""
+MAX_HEADS = 300
+"""A seal takes in at most so many logs, so that its line stays well under 64 KiB; the rest waits for the next one."""
 
 
 class Finding(NamedTuple):
@@ -87,6 +87,9 @@ class Ledger:
     Args:
         ledger_id: the genesis record's id, 64 hex; None takes whatever the first seal founds.
         state: a state to go on from (a snapshot); None begins at genesis.
+
+    Attributes:
+        signatures: which are checked: "heads" (law SIG), "every", or "none" for lines that were read before.
     """
 
     def __init__(self, ledger_id: str | None = None, state: State | None = None) -> None:
@@ -94,7 +97,14 @@ class Ledger:
         self.state = state or kinds.new_state()
         self.waiting: dict[str, Record] = {}
         self._verified: set[str] = set()
-        self.every_signature = False
+        self.signatures = "heads"
+
+    def fork(self) -> Ledger:
+        """A ledger that goes on from here on its own; this one stays as it is."""
+        twin = Ledger(self.id, fold.copy(self.state))
+        twin.waiting, twin._verified = dict(self.waiting), set(self._verified)
+        twin.signatures = self.signatures
+        return twin
 
     # Reading (design: fetch -> changed paths only -> lines beyond the known heads -> ... -> fold on).
 
@@ -164,6 +174,7 @@ class Ledger:
             stood.append(seal)
             for record in chain.from_iterable(taken.values()):
                 del self.waiting[record.id]
+                self._verified.discard(record.id)
         return judged, stood
 
     def taken_by(self, seal: Seal) -> dict[str, list[Record]]:
@@ -184,9 +195,10 @@ class Ledger:
         elif not self._may_seal(seal):
             raise Broken("SEAL", place, f"{seal.log} may not seal")
         for log, run in taken.items():
-            for record in run if self.every_signature else run[-1:]:
+            for record in run if self.signatures == "every" else run[-1:]:
                 self._check_signature(record, self._key(log, run[0]), log_place(log, record.seq))
-        self._check_signature(seal, self._key(seal.log, None), place)
+        founding = taken[seal.log][0] if state.epoch == 0 else None
+        self._check_signature(seal, self._key(seal.log, founding), place)
         return taken
 
     def _run(self, log: str, head: tuple[int, str], seal: Seal) -> list[Record]:
@@ -241,14 +253,11 @@ class Ledger:
         introduces = first is not None and first.seq == 1 and first.kind in ("node.found", "node.hello")
         if first is not None and introduces and not first.flaw:
             return _introduced(first)
-        if self.state.epoch == 0 and first is None:
-            founding = next(record for record in self.waiting.values() if record.log == log and record.seq == 1)
-            return _introduced(founding)
         place = log_place(log, first.seq) if first else epoch_place(self.state.epoch + 1)
         raise Broken("SIG", place, f"no admitted key is behind {log}")
 
     def _check_signature(self, item: Record | Seal, key: PublicKey, place: Place) -> None:
-        if item.id in self._verified:
+        if item.id in self._verified or self.signatures == "none":
             return
         if not signature_holds(item.line, key, self._namespace(item)):
             raise Broken("SIG", place, f"the signature is not {key.fingerprint}'s over this line")

@@ -61,6 +61,10 @@ class Budget:
             atomic_write(self._path, orjson.dumps({"boot": self._boot, "full_at_ms": full_at_ms}))
         return wait_ms
 
+    def wait_ms(self, now_ms: int) -> int:
+        """How long until `take` would say yes; takes nothing."""
+        return spend(self._read(), now_ms, self._interval_ms, self._burst)[0]
+
     def _read(self) -> int:
         kept = read_json_cache(self._path)
         if not isinstance(kept, dict) or kept.get("boot") != self._boot:

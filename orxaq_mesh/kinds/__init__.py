@@ -28,7 +28,7 @@ from orxaq_mesh.kinds.base import (
     Verdict,
     Words,
 )
-from orxaq_mesh.record import Record
+from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import LAWS, Rule
 
 FAMILIES = cast("tuple[Family, ...]", (node, lease, event))
@@ -90,8 +90,10 @@ def apply(state: State, record: Record, moment: Moment) -> Verdict:
             for family in FAMILIES:
                 family.gone(state, bearer.name, moment)
         _remember(state, record, moment, verdict)
-    if (member := members.get(record.log)) and record.seen_epoch > member.seen:
-        member.seen = record.seen_epoch
+    if member := members.get(record.log):
+        member.at = record.at
+        if record.seen_epoch > member.seen:
+            member.seen = record.seen_epoch
     return verdict
 
 
@@ -106,6 +108,20 @@ def _remember(state: State, record: Record, moment: Moment, verdict: Verdict) ->
 def once_key(state: State, record: Record) -> str:
     """The name of a record's idempotency key: keys of two nodes are two keys."""
     return f"{node.members(state).by_log[record.log].name}/{record.body['once']}"
+
+
+UNTIL_EPOCHS = 16
+"""How many epochs after the one seen a request may still be sealed, unless it says otherwise (law UNTIL)."""
+
+
+def propose(state: State, name: str, kind: str, wish: Value) -> Value:
+    """The body that a wish of the node `name` comes to now.
+
+    Raises:
+        Refused: there is nothing that the wish could be about.
+    """
+    body = FAMILY_OF[kind].propose(state, name, kind, wish)
+    return {"until": state.epoch + UNTIL_EPOCHS, **body} if KINDS[kind].until else body
 
 
 _WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
@@ -148,5 +164,6 @@ __all__ = [
     "judge",
     "new_state",
     "once_key",
+    "propose",
     "words",
 ]

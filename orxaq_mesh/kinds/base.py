@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from orxaq_mesh.record import NOTHING, Record
+from orxaq_mesh.record import NOTHING, Record, Value
 from orxaq_mesh.rules import Rule
 
 APPLIED, REFUSED, FENCED, HELD = "applied", "refused", "fenced", "held"
@@ -46,7 +46,7 @@ class State:
 
     Attributes:
         ledger: id of the genesis record.
-        epoch, seal: the spine's tip.
+        epoch, seal, at: the spine's tip, and what its seal says of the time (for people).
         digest: the running digest over (record id, verdict) in order (law DIGEST), 64 hex.
         heads: log -> (seq, id) of the newest sealed record.
         once: "<node>/<idempotency key>" -> the effective record.
@@ -55,12 +55,13 @@ class State:
         slices: family -> its part of the state.
     """
 
-    __slots__ = ("digest", "doubt", "epoch", "heads", "ledger", "once", "records", "rules", "seal", "slices")
+    __slots__ = ("at", "digest", "doubt", "epoch", "heads", "ledger", "once", "records", "rules", "seal", "slices")
 
     def __init__(self, slices: dict[str, Any]) -> None:
         self.ledger = ""
         self.epoch = 0
         self.seal = NOTHING
+        self.at = ""
         self.rules = 1
         self.digest = NOTHING
         self.heads: dict[str, tuple[int, str]] = {}
@@ -134,6 +135,13 @@ class Family(Protocol):
 
     def gone(self, state: State, node: str, moment: Moment) -> None:
         """A node lost its standing here: give up what it held (law LIVE)."""
+
+    def propose(self, state: State, node: str, kind: str, wish: Value) -> Value:
+        """The body that a wish comes to in this state: what the caller left out is filled in.
+
+        Raises:
+            Refused: there is nothing that the wish could be about.
+        """
 
     def words(self, state: State, record: Record, verdict: Verdict) -> Words:
         """Why a record of this family was refused, fenced or made to wait."""

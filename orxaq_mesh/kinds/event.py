@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orxaq_mesh.kinds import node
+from orxaq_mesh.kinds import lease, node
 from orxaq_mesh.kinds.base import APPLIED, Case, Kind, Moment, Row, State, Verdict, Words
-from orxaq_mesh.record import Record
+from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
 NAME = "event"
@@ -61,6 +61,15 @@ def open_epoch(state: State, moment: Moment) -> None:
 
 def gone(state: State, node: str, moment: Moment) -> None:
     """What a node published stays published (law PREFIX)."""
+
+
+def propose(state: State, node: str, kind: str, wish: Value) -> Value:
+    """An event says what its author says; an `under` without a token takes the one that its session holds."""
+    under = wish.get("under")
+    if under is None or "token" in under:
+        return wish
+    held = lease.held(state, node, under["lease"], under["session"])
+    return {**wish, "under": {**under, "token": held.token}}
 
 
 def words(state: State, record: Record, verdict: Verdict) -> Words:

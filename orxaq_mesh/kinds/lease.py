@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from orxaq_mesh.errors import Fenced, Refused
 from orxaq_mesh.kinds import node
 from orxaq_mesh.kinds.base import APPLIED, FENCED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
 from orxaq_mesh.record import Record, Value
@@ -140,7 +141,7 @@ class Lease:
 
     def current(self, token: Any, who: str, session: str) -> bool:
         """Law FENCE: the token is the current one and they are its holder. No token is a wrong token."""
-        return bool(self.holder) and token == self.token and self.held_by(who, session)
+        return bool(self.holder and token == self.token) and self.held_by(who, session)
 
 
 class Leases:
@@ -173,7 +174,7 @@ def _mine(state: State, record: Record, lease: Lease) -> bool:
 def under_current(state: State, record: Record, under: Value) -> bool:
     """Whether a record of any kind that acts under a lease may (law FENCE)."""
     lease = leases(state).by_name.get(under["lease"])
-    return lease is not None and lease.current(under.get("token"), _node(state, record), under["session"])
+    return lease is not None and lease.current(under.get("token"), _node(state, record), str(under["session"]))
 
 
 # The cases of the table.
@@ -194,7 +195,7 @@ def _waits(state: State, record: Record, moment: Moment) -> bool:
 
 def _names_own_place(state: State, record: Record, moment: Moment) -> bool:
     who = _node(state, record)
-    return any(w.record == record.body["record"] and w.node == who for w in _lease(state, record).queue)
+    return any((w.record, w.node) == (record.body["record"], who) for w in _lease(state, record).queue)
 
 
 def _free(state: State, record: Record, moment: Moment) -> bool:
@@ -226,7 +227,7 @@ def _current_and_named(state: State, record: Record, moment: Moment) -> bool:
 
 def _other_token(state: State, record: Record, moment: Moment) -> bool:
     lease = _lease(state, record)
-    return not lease.holder or lease.token != record.body["token"]
+    return not lease.holder or bool(lease.token != record.body["token"])
 
 
 def _spoke_since(state: State, record: Record, moment: Moment) -> bool:
@@ -425,6 +426,54 @@ def gone(state: State, node: str, moment: Moment) -> None:
             _vacate(state, lease, moment, "")
         elif not lease.queue:
             leases(state).due.discard(lease.name)
+
+
+def held(state: State, who: str, name: str, session: str) -> Lease:
+    """The lease of this name, if this node and session hold it.
+
+    Raises:
+        Fenced: they do not; who does is said.
+    """
+    lease = leases(state).by_name.get(name) or Lease(name)
+    if lease.held_by(who, session):
+        return lease
+    holder = f"{lease.holder} (session {lease.session}) holds it, token {lease.token}" if lease.holder else "it is free"
+    facts = {"lease": name, "holder": lease.holder or None, "token": lease.token}
+    raise Fenced("FENCE", f"session {session} of {who} does not hold {name}: {holder}", hint=_show(name), **facts)
+
+
+def waiting(state: State, who: str, name: str, session: str) -> Waiter | None:
+    """The place of this node and session in a lease's queue."""
+    lease = leases(state).by_name.get(name) or Lease(name)
+    return next((w for w in lease.queue if (w.node, w.session) == (who, session)), None)
+
+
+def _show(name: str) -> str:
+    return f"mesh lease show {name}"
+
+
+def propose(state: State, who: str, kind: str, wish: Value) -> Value:
+    """Fill in the token, the acquiring record or the last record that a wish leaves out."""
+    name = wish["lease"]
+    if kind == "lease.acquire":
+        return wish
+    if kind in ("lease.take", "lease.break"):
+        lease = leases(state).by_name.get(name) or Lease(name)
+        if not lease.holder:
+            raise Refused(kind_rule(kind), f"nobody holds {name}", hint=f"mesh lease acquire {name}", lease=name)
+        named = {"token": lease.token} | ({"last": lease.last} if kind == "lease.take" else {})
+        return {**named, **wish}
+    if kind == "lease.release" and (place := waiting(state, who, name, wish["session"])):
+        return {"record": place.record, **wish}
+    if "token" in wish and (kind == "lease.renew" or "record" in wish):
+        return wish
+    lease = held(state, who, name, wish["session"])
+    return {"token": lease.token, **({"record": lease.record} if kind == "lease.release" else {}), **wish}
+
+
+def kind_rule(kind: str) -> str:
+    """The rule that a kind of lease record is about."""
+    return next(row.rule for row in reversed(ROWS) if row.kind == kind)
 
 
 def words(state: State, record: Record, verdict: Verdict) -> Words:

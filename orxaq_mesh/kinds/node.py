@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orxaq_mesh.errors import Refused
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
-from orxaq_mesh.record import Record
+from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
 NAME = "node"
@@ -96,15 +97,15 @@ RULES = (
 
 
 class Member:
-    """One key that the ledger knows: its log, the name it bears, what it may do."""
+    """One key that the ledger knows: its log, the name it bears, what it may do. `at`: its last word, for people."""
 
-    __slots__ = ("epoch", "key", "log", "name", "prev", "roles", "seen", "standing")
+    __slots__ = ("at", "epoch", "key", "log", "name", "prev", "roles", "seen", "standing")
 
     def __init__(self, log: str, name: str, key: str, roles: tuple[str, ...], standing: str, epoch: int) -> None:
         self.log, self.name, self.key, self.roles, self.standing = log, name, key, roles, standing
         self.epoch = epoch
         self.seen = 0
-        self.prev = ""
+        self.prev = self.at = ""
 
     @property
     def admitted(self) -> bool:
@@ -165,7 +166,7 @@ def _founded(state: State, record: Record, moment: Moment) -> bool:
 
 def _unsound_key(state: State, record: Record, moment: Moment) -> bool:
     body = record.body
-    return not (_sound(body["key"]) and _sound(body.get("recovery", body["key"])))
+    return not all(_sound(body[field]) for field in ("key", "recovery") if field in body)
 
 
 def _foreign_log(state: State, record: Record, moment: Moment) -> bool:
@@ -327,15 +328,15 @@ def new() -> Members:
 
 
 def dump(part: Members) -> Any:
-    fields = ("log", "name", "key", "roles", "standing", "epoch", "seen", "prev")
+    fields = ("log", "name", "key", "roles", "standing", "epoch", "seen", "prev", "at")
     return [[getattr(member, field) for field in fields] for member in part.by_log.values()]
 
 
 def load(data: Any) -> Members:
     part = Members()
-    for log, name, key, roles, standing_, epoch, seen, prev in data:
+    for log, name, key, roles, standing_, epoch, seen, prev, at in data:
         member = Member(log, name, key, tuple(roles), standing_, epoch)
-        member.seen, member.prev = seen, prev
+        member.seen, member.prev, member.at = seen, prev, at
         part.by_log[log] = member
         if member.admitted:
             part.by_name[name] = log
@@ -348,6 +349,18 @@ def open_epoch(state: State, moment: Moment) -> None:
 
 def gone(state: State, node: str, moment: Moment) -> None:
     """A node's standing is this family's own matter, and is settled when this is called."""
+
+
+def propose(state: State, node: str, kind: str, wish: Value) -> Value:
+    """A node to revoke may be given by its name."""
+    if kind != "node.revoke" or "log" in wish:
+        return wish
+    wish = dict(wish)
+    name = wish.pop("name")
+    member = members(state).named(name) or next((m for m in members(state).by_log.values() if m.name == name), None)
+    if member is None:
+        raise Refused("NODE-8", f"no node {name} is admitted or waits", hint="mesh node list")
+    return {**wish, "log": member.log}
 
 
 def words(state: State, record: Record, verdict: Verdict) -> Words:

@@ -1,0 +1,110 @@
+"""What a caller is told: verdicts of the fold, refusals and faults, in one shape.
+
+Knows: how a verdict, a refusal or an outage reads as an `Answer`.
+Knows not: when to tell it (`engine`), how it is printed (`cli`).
+
+    judged(state, item)      # Answer("refused", "LEASE-2", ..., what="deploy is held by elm ...", facts={"holder": ...})
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orxaq_mesh import kinds
+from orxaq_mesh.effects import Answer, Intent
+from orxaq_mesh.errors import Fenced, MeshFault, Refused, Unreachable
+from orxaq_mesh.fold import Judged
+from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, State, Verdict
+from orxaq_mesh.kinds.lease import Lease, leases
+from orxaq_mesh.record import Record
+
+
+def lease_facts(state: State, name: str) -> dict[str, Any]:
+    """Who holds a lease now, for `--json`."""
+    held = leases(state).by_name.get(name) or Lease(name)
+    return {
+        "lease": name,
+        "holder": held.holder or None,
+        "session": held.session or None,
+        "token": held.token or None,
+        "seal": held.seal or None,
+        "ttl_ms": held.ttl_ms or None,
+        "since": held.since or None,
+    }
+
+
+def sealed(item: Judged) -> dict[str, Any]:
+    """A sealed record and its verdict, as facts of a log line."""
+    record, epoch, verdict = item
+    lease = {"lease": record.body["lease"]} if "lease" in record.body else {}
+    facts = {"epoch": epoch, "node": record.log, "seq": record.seq, "kind": record.kind}
+    return {**facts, **lease, **verdict._asdict()}
+
+
+def judged(state: State, item: Judged) -> Answer:
+    """What came of a sealed record. The token is told to those only who hold it."""
+    record, epoch, verdict = item
+    facts: dict[str, Any] = lease_facts(state, record.body["lease"]) if "lease" in record.body else {}
+    what = hint = ""
+    if verdict.outcome in (REFUSED, FENCED):
+        words = kinds.words(state, record, verdict)
+        what, hint, facts = words.what, words.hint, {**words.facts, **facts}
+    elif verdict.result == "granted":
+        facts["token"] = epoch
+    elif verdict.result in ("queued", "passed", "withdrawn"):
+        facts |= {"token": None, "holder_token": facts["token"]}
+    return Answer(verdict.outcome, verdict.rule, verdict.result, record.id, what, hint, {**facts, "epoch": epoch})
+
+
+def granted(state: State, held: Lease) -> Answer:
+    """A wait that ended with the lease."""
+    facts = {**lease_facts(state, held.name), "epoch": held.token}
+    return Answer(APPLIED, "LEASE-5", "granted", held.record, facts=facts)
+
+
+def timed_out(state: State, intent: Intent, record: str | None) -> Answer:
+    """A wait that ended without it, or a push whose outcome is still unknown."""
+    if intent.wait:
+        facts = lease_facts(state, intent.wish["lease"])
+        facts |= {"token": None, "holder_token": facts["token"], "withdrawn": True}
+        what = f"{intent.wish['lease']} was not free in time; the place in the queue is given back"
+        return Answer(APPLIED, "LEASE-5", "queued", record, what, "mesh lease acquire --wait, with more time", facts)
+    return Answer("unknown", "PUSH", record=record, error=Unreachable("the hub did not say in time what came of it"))
+
+
+def unreached(error: MeshFault, record: str | None) -> Answer:
+    """The hub does not answer; what is signed already will be tried again."""
+    if record is None:
+        fault = Unreachable(f"{error.what}; nothing was signed", hint=error.hint, **error.facts)
+        return Answer("unknown", "CLOSED", error=fault)
+    what = f"{error.what}; the record is signed and journalled, and goes out when the hub answers"
+    return Answer("unknown", "PUSH", record=record, error=Unreachable(what, hint="mesh sync", record=record))
+
+
+def refused(no: Refused) -> Answer:
+    """A rule said no before anything was signed."""
+    verdict = FENCED if isinstance(no, Fenced) else REFUSED
+    facts = {key: value for key, value in no.facts.items() if key != "rule"}
+    return Answer(verdict, no.rule, what=no.what, hint=no.hint, facts=facts)
+
+
+def refusal(state: State, draft: Record, verdict: Verdict) -> Refused:
+    """The error for a draft that would come to this verdict."""
+    words = kinds.words(state, draft, verdict)
+    family = Fenced if verdict.outcome == FENCED else Refused
+    return family(verdict.rule, words.what, hint=words.hint, **words.facts)
+
+
+def done_before(state: State, name: str, intent: Intent) -> Answer | None:
+    """ONCE: what the earlier record with this intent's idempotency key came to, if there is one."""
+    once = state.once.get(f"{name}/{intent.wish['once']}") if "once" in intent.wish else None
+    if once is None:
+        return None
+    if once.kind != intent.kind:
+        no = f"the key {intent.wish['once']} was used for a {once.kind}"
+        return Answer(REFUSED, "ONCE", what=no, hint="use another --key")
+    facts: dict[str, Any] = {"epoch": once.epoch, "again": True}
+    if "lease" in intent.wish:
+        facts = lease_facts(state, intent.wish["lease"]) | facts
+        facts["token"] = once.epoch if once.result == "granted" else None
+    return Answer(APPLIED, "ONCE", once.result, once.record, facts=facts)

@@ -1,0 +1,183 @@
+"""What goes into the engine and what comes out of it, as plain values.
+
+Knows: the shapes.
+Knows not: what the engine makes of an input (`engine`), how an effect is performed (`sync`).
+
+    Ask(Intent("1", "lease.acquire", {"lease": "deploy", "session": "s", "ttl_ms": 600_000}))
+    Tell("1", Answer("applied", "LEASE-1", "granted", record="<64 hex>"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from orxaq_mesh.errors import MeshError, MeshFault
+from orxaq_mesh.ledger import FileChange, Finding
+from orxaq_mesh.record import NOTHING, Record, Seal, Value
+
+COMMITTED, LOST, UNKNOWN = "committed", "lost", "unknown"
+
+
+class Me(NamedTuple):
+    """Who this engine writes as: its log, its name, and the signer of a message (bytes -> `sig`)."""
+
+    name: str
+    log: str
+    sign: Callable[[bytes], str]
+
+
+class Pace(NamedTuple):
+    """How often the hub is read: while nothing is awaited, and while something is."""
+
+    idle_ms: int
+    waiting_ms: int
+
+
+class Now(NamedTuple):
+    """The moment of a step: boot-time clock, `at` for people, a random number in [0, 1), and when a push may go."""
+
+    ms: int
+    at: str
+    dice: float = 0.5
+    push_ready_ms: int = 0
+
+
+class Intent(NamedTuple):
+    """What a caller wants: a record of this kind with this body; `wait`: not done before it is granted.
+
+    Attributes:
+        owner: the process on whose behalf a lease is renewed, as plain JSON; None: only who asks again.
+        deadline_ms: when a wait ends; None: never.
+    """
+
+    id: str
+    kind: str
+    wish: Value
+    wait: bool = False
+    owner: Any = None
+    asked_ms: int = 0
+    deadline_ms: int | None = None
+
+
+class Answer(NamedTuple):
+    """What came of an intent. `verdict` is applied, refused, fenced or unknown; `error` stands for a fault instead."""
+
+    verdict: str
+    rule: str = ""
+    result: str = ""
+    record: str | None = None
+    what: str = ""
+    hint: str = ""
+    facts: Mapping[str, Any] = {}
+    error: MeshError | None = None
+
+
+class Hold(NamedTuple):
+    """Why a lease is renewed: the record that asked for it, and the process on whose behalf."""
+
+    lease: str
+    session: str
+    record: str
+    owner: Any
+
+
+class Memory(NamedTuple):
+    """What the journal remembers: own records and last seal signed, the newest seal seen, the holds."""
+
+    records: Sequence[Record] = ()
+    last: tuple[int, str] = (0, NOTHING)
+    seal: Seal | None = None
+    seen: tuple[int, str] = (0, NOTHING)
+    holds: Sequence[Hold] = ()
+
+
+# Inputs.
+
+
+class Ask(NamedTuple):
+    """A caller asks."""
+
+    intent: Intent
+
+
+class Cancel(NamedTuple):
+    """A caller went away: what it waits for is withdrawn."""
+
+    intent: str
+
+
+class Looked(NamedTuple):
+    """The hub was read: what changed in the trunk since the tip taken in last, and what outboxes offer."""
+
+    begun_ms: int
+    ended_ms: int
+    trunk: str | None
+    changes: Sequence[FileChange] = ()
+    findings: Sequence[Finding] = ()
+    offered: Sequence[Record] = ()
+
+
+class Unreached(NamedTuple):
+    """The hub could not be read, or a push could not even begin."""
+
+    error: MeshFault
+
+
+class Published(NamedTuple):
+    """A push ended. For `committed`: the trunk's new tip and what it changed."""
+
+    outcome: str
+    reason: str = ""
+    vetoed: bool = False
+    trunk: str | None = None
+    changes: Sequence[FileChange] = ()
+
+
+class Tick(NamedTuple):
+    """Time passed. `alive`: the records of those holds whose owner lives."""
+
+    alive: frozenset[str] = frozenset()
+
+
+Input = Ask | Cancel | Looked | Unreached | Published | Tick
+
+# Effects, to be performed in order.
+
+
+class Save(NamedTuple):
+    """Append to the journal, and have it on the disk before anything that follows."""
+
+    records: Sequence[Record] = ()
+    seal: Seal | None = None
+    seen: tuple[int, str] | None = None
+    hold: Hold | None = None
+
+
+class Look(NamedTuple):
+    """Read the hub."""
+
+
+class Publish(NamedTuple):
+    """Push these records: onto the trunk under a seal, from exactly `base`; or, without a seal, to the own outbox."""
+
+    base: str | None
+    records: Sequence[Record]
+    seal: Seal | None
+
+
+class Tell(NamedTuple):
+    """Answer a caller."""
+
+    intent: str
+    answer: Answer
+
+
+class Say(NamedTuple):
+    """One line of the log: an event's name and its facts."""
+
+    event: str
+    facts: Mapping[str, Any]
+
+
+Effect = Save | Look | Publish | Tell | Say

@@ -1,0 +1,510 @@
+"""One node's mind: (state, input, now) -> effects as values. It performs none.
+
+Knows: what callers asked for, what was signed, which push is under way, which leases to renew, whose silence to watch.
+Knows not: git, files, processes, clocks, sockets. `sync` performs the effects and feeds back what came of them.
+Laws: PUSH, CLOSED, SEEN, TIME, SEAL (one seal a parent, journalled first), CHAIN (a seq is signed once).
+
+    engine = Engine(me, ledger, memory, pace)
+    engine.step(Ask(intent), now)             -> [Look()]                       is the hub there? what does it say?
+    engine.step(Looked(...), now)             -> [Save(...), Publish(...)]      signed, journalled, then pushed
+    engine.step(Published(COMMITTED, ...), now) -> [Tell(intent, Answer(...))]  the verdict, read from the fold
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from orxaq_mesh import answers, kinds
+from orxaq_mesh.effects import (
+    LOST,
+    UNKNOWN,
+    Answer,
+    Ask,
+    Cancel,
+    Effect,
+    Hold,
+    Input,
+    Intent,
+    Look,
+    Looked,
+    Me,
+    Memory,
+    Now,
+    Pace,
+    Publish,
+    Published,
+    Save,
+    Say,
+    Tell,
+    Tick,
+    Unreached,
+)
+from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Refused
+from orxaq_mesh.fold import Judged
+from orxaq_mesh.kinds import FENCED, REFUSED, Moment
+from orxaq_mesh.kinds.lease import Lease, leases, waiting
+from orxaq_mesh.kinds.node import members
+from orxaq_mesh.ledger import Broken, Finding, Ledger
+from orxaq_mesh.record import Record, Seal, Value, canonical, unsigned
+from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.silence import Watch
+
+RENEWALS_A_TTL = 3
+_TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
+_NO_SIG = "A" * 86 + "=="
+
+
+class _Wish(NamedTuple):
+    """A record that nobody waits for an answer to: a renewal, a take-over, a withdrawal."""
+
+    kind: str
+    body: Value
+
+
+class Engine:
+    """See the module's banner. Not for two threads."""
+
+    def __init__(self, me: Me, ledger: Ledger, memory: Memory, pace: Pace, trunk: str | None = None) -> None:
+        self.me, self.ledger, self.pace, self.trunk = me, ledger, pace, trunk
+        self.last, self.signed_seal, self.seen = memory.last, memory.seal, memory.seen
+        self.pending: list[Record] = list(memory.records)
+        self.holds = {hold.record: hold for hold in memory.holds}
+        self.intents: dict[str, Intent] = {}
+        self.record_of: dict[str, str] = {}
+        self.abandoned: set[tuple[str, str, str]] = set()
+        self.alive: frozenset[str] = frozenset()
+        self.flight: tuple[Publish, int] | None = None
+        self.confirmed_ms: dict[str, tuple[int, int]] = {}
+        self.watch = Watch()
+        self.look_begun_ms: int | None = None
+        self.look_due_ms = self.not_before_ms = 0
+        self.failures = 0
+        self.outbox_seq = 0
+        self.contended = False
+        self.broken: MeshError | None = None
+        self.findings: tuple[Finding, ...] = ()
+        ledger.offer(self.pending)
+
+    def step(self, given: Input, now: Now) -> list[Effect]:
+        """Take in one input, and say what to do about it, in order."""
+        effects: list[Effect] = []
+        match given:
+            case Ask(intent):
+                self.intents[intent.id] = intent
+                self.look_due_ms = now.ms if self.failures else self.look_due_ms
+            case Cancel(intent_id):
+                self._give_up(intent_id)
+            case Tick(alive):
+                self.alive = alive
+            case Looked():
+                effects += self._looked(given, now)
+            case Published():
+                effects += self._published(given, now)
+            case Unreached(error):
+                effects += self._unreached(error, now)
+        return effects + self._plan(now)
+
+    def remember(self, memory: Memory) -> None:
+        """Another process of this node wrote to the journal meanwhile: go on from there."""
+        head = self.ledger.state.heads.get(self.me.log, (0, ""))[0]
+        self.last, self.signed_seal = memory.last, memory.seal
+        self.seen = max(self.seen, memory.seen)
+        self.pending = [record for record in memory.records if record.seq > head]
+        self.holds = {hold.record: hold for hold in memory.holds}
+        self.ledger.offer(self.pending)
+
+    def wake_ms(self) -> int:
+        """When the next `Tick` is due, on the boot-time clock, if nothing happens before."""
+        times = [self.look_due_ms]
+        times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
+        times += [due for _, due in self._renewals()]
+        if self.pending:
+            times.append(self.not_before_ms)
+        return min(times)
+
+    def believed_until_ms(self, name: str, session: str) -> int | None:
+        """Until when this node may act on a lease that it holds (law TIME); None: it does not hold it."""
+        held = leases(self.ledger.state).by_name.get(name)
+        if held is None or not held.held_by(self.me.name, session):
+            return None
+        token, sent_ms = self.confirmed_ms.get(name, (0, 0))
+        return sent_ms + held.ttl_ms if token == held.token else 0
+
+    # Reading the hub.
+
+    def take_in(self, look: Looked) -> list[Effect]:
+        """What a reading of the hub comes to, without acting on it."""
+        self.flight = None
+        effects = self._take_in(look.trunk, look.changes, look.findings)
+        self.look_begun_ms, self.failures = look.begun_ms, 0
+        if self.broken is None:
+            self.ledger.offer(look.offered)
+            self._watch_silence(look)
+        return effects
+
+    def _looked(self, look: Looked, now: Now) -> list[Effect]:
+        effects = self.take_in(look)
+        self.look_due_ms = now.ms + self._interval_ms()
+        return effects
+
+    def _take_in(self, trunk: str | None, changes: Sequence[Any], flaws: Sequence[Finding]) -> list[Effect]:
+        """Fold on what the trunk brought, or raise the alarm and stay where we are (laws CLOSED, SEEN)."""
+        trial = self.ledger.fork()
+        reading = trial.read(changes)
+        findings = [*flaws, *reading.findings, *self._rolled_back(trunk, trial, reading.seals)]
+        if findings:
+            return self._alarm(findings)
+        self.findings, self.broken = (), None
+        self.trunk, self.ledger = trunk, trial
+        trial.offer(self.pending)
+        effects: list[Effect] = []
+        if reading.seals:
+            self.seen = (trial.state.epoch, trial.state.seal)
+            effects += [Save(seen=self.seen), *self._hear(reading.judged)]
+        return effects + self._restored_backup()
+
+    def _rolled_back(self, trunk: str | None, trial: Ledger, seals: Sequence[Seal]) -> list[Finding]:
+        """Law SEEN: the newest seal that this node has seen must be on the spine."""
+        epoch, seal = self.seen
+        there = {found.epoch: found.id for found in seals} | {trial.state.epoch: trial.state.seal}
+        if not epoch or (trunk and trial.state.epoch >= epoch and there.get(epoch, seal) == seal):
+            return []
+        shown = f"epoch {trial.state.epoch} ({trial.state.seal[:12]})" if trunk else "no trunk"
+        reason = f"the hub was rolled back or forked: it shows {shown} and lacks the seal of epoch {epoch}"
+        return [Finding("SEEN", "", 0, f"{reason} ({seal[:12]}) that this node has seen")]
+
+    def _alarm(self, findings: Sequence[Finding]) -> list[Effect]:
+        known, self.findings = self.findings, tuple(findings)
+        first = findings[0]
+        where = f"{first.file}:{first.line}: " if first.file else ""
+        what = f"the ledger at the hub breaks law {first.law}: {where}{first.reason}"
+        self.broken = InvalidLedger(what, findings=findings, hint="mesh doctor")
+        return [Say("alarm", finding._asdict()) for finding in self.findings if finding not in known]
+
+    def _restored_backup(self) -> list[Effect]:
+        """CHAIN: a log that is further on at the hub than in its own journal must not be written on."""
+        ahead = max((r.seq for r in self.ledger.waiting.values() if r.log == self.me.log), default=0)
+        ahead = max(ahead, self.ledger.state.heads.get(self.me.log, (0, ""))[0])
+        if ahead <= self.last[0]:
+            return []
+        what = f"the hub has seq {ahead} of {self.me.log}, this node's journal ends at {self.last[0]}"
+        self.broken = MeshFault(f"{what}: restored from a backup, or a copied key?", hint="mesh node rotate")
+        return [Say("alarm", {"law": "CHAIN", "reason": what})]
+
+    def _watch_silence(self, look: Looked) -> None:
+        """TIME: what this reading showed of every lease that somebody else holds."""
+        others = [held for held in leases(self.ledger.state).by_name.values() if held.holder]
+        others = [held for held in others if held.holder != self.me.name]
+        speaks = {record.log for record in self.ledger.waiting.values()}
+        for held in others:
+            member = members(self.ledger.state).named(held.holder)
+            last = f"{held.last}+" if member and member.log in speaks else held.last
+            self.watch.saw(held.name, (held.token, last), held.ttl_ms, look.begun_ms, look.ended_ms)
+        self.watch.forget({held.name for held in others})
+
+    def _interval_ms(self) -> int:
+        """How long until the next reading: soon while something is awaited, and three times a watched ttl."""
+        state, me = self.ledger.state, self.me.name
+        queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
+        taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
+        watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
+        busy = bool(self.intents or self.pending or watched)
+        bounds = [held.ttl_ms // 4 for held in watched if held.holder]
+        return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
+
+    def _unreached(self, error: MeshFault, now: Now) -> list[Effect]:
+        """CLOSED: nothing is mutated while the hub does not answer; what was signed is tried again."""
+        self.failures += 1
+        pause = min(4 * self.pace.idle_ms, 250 * 2 ** min(self.failures, 10))
+        self.look_due_ms = self.not_before_ms = now.ms + int(pause * (0.5 + now.dice))
+        effects: list[Effect] = [Say("unreachable", {"reason": error.what, "again_ms": self.look_due_ms - now.ms})]
+        for intent in list(self.intents.values()):
+            if intent.wait and self.look_begun_ms is not None:
+                continue
+            if kinds.KINDS[intent.kind].offline and intent.id not in self.record_of:
+                effects += self._draft(intent, now)
+            if intent.id in self.intents:
+                effects.append(self._tell(intent, answers.unreached(error, self.record_of.get(intent.id))))
+        return effects
+
+    # Pushing.
+
+    def _published(self, ended: Published, now: Now) -> list[Effect]:
+        if self.flight is None:
+            return []
+        publish, _ = self.flight
+        self.look_due_ms = now.ms
+        if ended.outcome == UNKNOWN:
+            return [Say("push", {"outcome": UNKNOWN, "reason": ended.reason})]
+        if ended.outcome == LOST:
+            self.flight = None
+            return self._vetoed(ended, now) if ended.vetoed else self._lost(ended, publish)
+        self.failures, self.contended = 0, False
+        if publish.seal is None:
+            self.flight = None
+            self.outbox_seq = publish.records[-1].seq
+            # Others were lost too; the first of them to come back seals for all.
+            self.not_before_ms = self.look_due_ms = now.ms + int(min(self.pace.waiting_ms, 400) * now.dice)
+            return self._sent_for_admission(publish)
+        self.look_due_ms = now.ms + self._interval_ms()
+        effects = self._take_in(ended.trunk, ended.changes, ())
+        self.flight = None
+        return effects
+
+    def _lost(self, ended: Published, publish: Publish) -> list[Effect]:
+        self.contended = publish.seal is not None
+        return [Say("push", {"outcome": LOST, "reason": ended.reason})]
+
+    def _vetoed(self, ended: Published, now: Now) -> list[Effect]:
+        self.failures += 1
+        self.not_before_ms = now.ms + int(1000 * 2 ** min(self.failures, 8) * (0.5 + now.dice))
+        self.look_due_ms = self.not_before_ms
+        effects: list[Effect] = [Say("push", {"outcome": LOST, "vetoed": True, "reason": ended.reason})]
+        fault = MeshFault(f"the hub refused the push: {ended.reason}", hint="mesh doctor")
+        told = [self._tell(i, Answer("unknown", "PUSH", error=fault)) for i in list(self.intents.values())]
+        return effects + told
+
+    def _sent_for_admission(self, publish: Publish) -> list[Effect]:
+        """A newcomer's part is done when its hello lies in its outbox: an admin has the next word."""
+        hellos = {record.id for record in publish.records if record.kind == "node.hello"}
+        done = [intent for intent in self.intents.values() if self.record_of.get(intent.id) in hellos]
+        return [self._tell(i, Answer("applied", "NODE-2", "waits", self.record_of[i.id])) for i in done]
+
+    # What the fold says to those who asked.
+
+    def _hear(self, judged: Sequence[Judged]) -> list[Effect]:
+        effects: list[Effect] = []
+        asked = {record: intent_id for intent_id, record in self.record_of.items()}
+        head = self.ledger.state.heads.get(self.me.log, (0, ""))[0]
+        self.pending = [record for record in self.pending if record.seq > head]
+        self._confirm(judged)
+        for item in judged:
+            effects.append(Say("sealed", answers.sealed(item)))
+            if intent := self.intents.get(asked.get(item.record.id, "")):
+                effects += self._judged(intent, item)
+        for intent in [intent for intent in self.intents.values() if intent.wait]:
+            effects += self._granted(intent)
+        return effects
+
+    def _confirm(self, judged: Sequence[Judged]) -> None:
+        """TIME: a holder counts its ttl from before it sent the grant or renewal that is now confirmed."""
+        sent_ms = self.flight[1] if self.flight else self.look_begun_ms or 0
+        own = {
+            item.record.id for item in judged if item.record.log == self.me.log and item.verdict.outcome == "applied"
+        }
+        for held in leases(self.ledger.state).by_name.values():
+            if held.holder != self.me.name:
+                self.confirmed_ms.pop(held.name, None)
+            elif held.last in own or self.confirmed_ms.get(held.name, (0, 0))[0] != held.token:
+                self.confirmed_ms[held.name] = (held.token, sent_ms)
+
+    def _judged(self, intent: Intent, item: Judged) -> list[Effect]:
+        verdict = item.verdict
+        if intent.wait and (verdict.result == "queued" or (verdict.result == "passed" and intent.wish.get("queue"))):
+            return []
+        if intent.wait and verdict.rule in _TRY_AGAIN and verdict.outcome == REFUSED:
+            del self.record_of[intent.id]
+            return []
+        return [self._tell(intent, answers.judged(self.ledger.state, item))]
+
+    def _granted(self, intent: Intent) -> list[Effect]:
+        """A wait ends when its session holds the lease, whoever's record it was that passed it on."""
+        held = leases(self.ledger.state).by_name.get(intent.wish["lease"])
+        if intent.id not in self.record_of or not held or not held.held_by(self.me.name, intent.wish["session"]):
+            return []
+        return [self._tell(intent, answers.granted(self.ledger.state, held))]
+
+    def _tell(self, intent: Intent, answer: Answer) -> Tell:
+        self.intents.pop(intent.id, None)
+        self.record_of.pop(intent.id, None)
+        return Tell(intent.id, answer)
+
+    def _give_up(self, intent_id: str) -> None:
+        """A caller went away: what it asked for must not be granted to nobody (law UNTIL)."""
+        intent = self.intents.pop(intent_id, None)
+        record = self.record_of.pop(intent_id, None)
+        if intent and record and intent.kind in ("lease.acquire", "lease.take"):
+            self.abandoned.add((intent.wish["lease"], intent.wish["session"], record))
+
+    # Planning: what is to be signed and pushed now.
+
+    def _plan(self, now: Now) -> list[Effect]:
+        if self.flight is not None:
+            return self._look_if_due(now)
+        effects = self._time_out(now)
+        if self.broken is not None:
+            broken = self.broken
+            effects += [self._tell(i, Answer("unknown", "CLOSED", error=broken)) for i in list(self.intents.values())]
+            return effects + self._look_if_due(now)
+        if self._unheard():
+            return effects + self._look_if_due(now)
+        for intent in list(self.intents.values()):
+            if intent.id not in self.record_of:
+                effects += self._draft(intent, now)
+        for wish in [*self._due_renewals(now), *self._due_takes(now), *self._due_withdrawals()]:
+            effects += self._sign(wish.kind, wish.body, now)[1]
+        published = self._publish(now)
+        launched = any(isinstance(effect, Publish) for effect in published)
+        return effects + published + ([] if launched else self._look_if_due(now))
+
+    def _look_if_due(self, now: Now) -> list[Effect]:
+        return [Look()] if now.ms >= self.look_due_ms else []
+
+    def _unheard(self) -> bool:
+        """Whether somebody asks for something while the hub does not answer: nothing is signed then (law CLOSED)."""
+        asked = any(intent_id not in self.record_of for intent_id in self.intents)
+        return asked and (self.look_begun_ms is None or self.failures > 0)
+
+    def _time_out(self, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        for intent in list(self.intents.values()):
+            if intent.deadline_ms is not None and now.ms >= intent.deadline_ms:
+                answer = answers.timed_out(self.ledger.state, intent, self.record_of.get(intent.id))
+                self._give_up(intent.id)
+                effects.append(Tell(intent.id, answer))
+        return effects
+
+    def _draft(self, intent: Intent, now: Now) -> list[Effect]:
+        """Sign what an intent comes to, or say why not; a refusal is only told by a reading younger than the ask."""
+        state = self.ledger.state
+        if earlier := answers.done_before(state, self.me.name, intent):
+            return [self._tell(intent, earlier)]
+        try:
+            body = self._body(intent)
+            record, effects = self._sign(intent.kind, body, now, intent)
+        except Refused as no:
+            if (self.look_begun_ms or 0) < intent.asked_ms and not self.failures:
+                self.look_due_ms = now.ms
+                return []
+            if intent.wait and no.rule == "TIME":
+                return []
+            return [self._tell(intent, answers.refused(no))]
+        self.record_of[intent.id] = record.id
+        return effects
+
+    def _body(self, intent: Intent) -> Value:
+        wish = dict(intent.wish)
+        if intent.kind == "lease.take" and "watched_ms" not in wish:
+            held = leases(self.ledger.state).by_name.get(wish["lease"]) or Lease(wish["lease"])
+            wish["watched_ms"] = self.watch.watched_ms(held.name, (held.token, held.last))
+        return kinds.propose(self.ledger.state, self.me.name, intent.kind, wish)
+
+    def _sign(self, kind: str, body: Value, now: Now, intent: Intent | None = None) -> tuple[Record, list[Effect]]:
+        """The next record of the own log, signed, and its way into the journal.
+
+        Raises:
+            Refused: a rule says no already. What a stale token asks for under a lease is signed all the same: the
+                attempt belongs into the ledger, where every node fences it.
+        """
+        state = self.ledger.state
+        value: Value = {
+            "at": now.at,
+            "body": body,
+            "kind": kind,
+            "node": self.me.log,
+            "prev": self.last[1],
+            "seen": {"epoch": self.seen[0], "seal": self.seen[1]},
+            "seq": self.last[0] + 1,
+            "sig": _NO_SIG,
+            "v": 1,
+        }
+        line = canonical(value)
+        draft = read_record(line)
+        verdict, _ = kinds.judge(state, draft, Moment(state.epoch + 1))
+        if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
+            raise answers.refusal(state, draft, verdict)
+        record = read_record(canonical({**value, "sig": self.me.sign(unsigned(value))}))
+        self.last = (record.seq, record.id)
+        self.pending.append(record)
+        self.ledger.offer([record])
+        hold = self._hold(record, intent)
+        return record, [Save(records=[record], hold=hold)]
+
+    def _hold(self, record: Record, intent: Intent | None) -> Hold | None:
+        if intent is None or record.kind not in ("lease.acquire", "lease.take"):
+            return None
+        hold = Hold(record.body["lease"], record.body["session"], record.id, intent.owner)
+        self.holds[record.id] = hold
+        return hold
+
+    def _publish(self, now: Now) -> list[Effect]:
+        if not self.pending or now.ms < max(self.not_before_ms, now.push_ready_ms):
+            return []
+        member = members(self.ledger.state).by_log.get(self.me.log)
+        may_seal = member is not None and member.may_seal()
+        if (self.contended or not may_seal) and self.pending[-1].seq > self.outbox_seq:
+            return self._launch(Publish(self.trunk, tuple(self.pending), None), now)
+        if not may_seal:
+            return []
+        return self._seal(now)
+
+    def _seal(self, now: Now) -> list[Effect]:
+        """Close the next epoch over all that waits; a seal that was signed on this parent goes out again as it is."""
+        seal, effects = self.signed_seal, []
+        if seal is None or seal.parent != self.ledger.state.seal:
+            taken = self.ledger.sealable()
+            if self.me.log not in taken:
+                return []
+            value = self.ledger.draft_seal(self.me.log, taken, now.at)
+            seal = read_seal(canonical({**value, "sig": self.me.sign(unsigned(value))}))
+            self.signed_seal = seal
+            effects = [Save(seal=seal)]
+        try:
+            taken = self.ledger.taken_by(seal)
+        except Broken as broken:
+            return [Say("waits", {"reason": broken.finding.reason})]
+        records = tuple(record for run in taken.values() for record in run)
+        return effects + self._launch(Publish(self.trunk, records, seal), now)
+
+    def _launch(self, publish: Publish, now: Now) -> list[Effect]:
+        self.flight = (publish, now.ms)
+        return [publish]
+
+    # What the node does of itself.
+
+    def _renewals(self) -> Iterator[tuple[Lease, int]]:
+        """The leases that this node renews, and when each is due."""
+        by_name = leases(self.ledger.state).by_name
+        for hold in self.holds.values():
+            held = by_name.get(hold.lease)
+            if held is None or held.record != hold.record or hold.record not in self.alive:
+                continue
+            if not any(record.body.get("lease") == held.name for record in self.pending):
+                token, sent_ms = self.confirmed_ms.get(held.name, (0, 0))
+                yield held, sent_ms + held.ttl_ms // RENEWALS_A_TTL if token == held.token else 0
+
+    def _due_renewals(self, now: Now) -> Iterable[_Wish]:
+        for held, due_ms in list(self._renewals()):
+            if now.ms >= due_ms:
+                yield _Wish("lease.renew", {"lease": held.name, "session": held.session, "token": held.token})
+
+    def _due_takes(self, now: Now) -> Iterable[_Wish]:
+        """Who waits in a queue takes over from a silent holder: the head first, the others a while later each."""
+        for held in list(leases(self.ledger.state).by_name.values()):
+            for place, waiter in enumerate(held.queue):
+                silent_ms = self.watch.watched_ms(held.name, (held.token, held.last))
+                patience_ms = held.ttl_ms + place * held.ttl_ms // 3
+                if held.holder and waiter.node == self.me.name and silent_ms >= patience_ms and not self.pending:
+                    wish = {"lease": held.name, "session": waiter.session, "ttl_ms": waiter.ttl_ms}
+                    body = kinds.propose(
+                        self.ledger.state, self.me.name, "lease.take", {**wish, "watched_ms": silent_ms}
+                    )
+                    yield _Wish("lease.take", body)
+                    break
+
+    def _due_withdrawals(self) -> Iterable[_Wish]:
+        """Give back what was asked for by callers that are gone, whether it still waits or was granted meanwhile."""
+        waited = {(h.lease, h.session, r) for r, h in self.holds.items() if h.owner and r not in self.alive}
+        for name, session, record in sorted(self.abandoned | waited):
+            held = leases(self.ledger.state).by_name.get(name) or Lease(name)
+            place = waiting(self.ledger.state, self.me.name, name, session)
+            queued = place is not None and place.record == record
+            granted = held.record == record and (name, session, record) in self.abandoned
+            if any(r.id == record or r.body.get("record") == record for r in self.pending):
+                continue
+            if queued or granted:
+                body = {"lease": name, "session": session, "record": record}
+                yield _Wish("lease.release", body if queued else {**body, "token": held.token})
+            else:
+                self.abandoned.discard((name, session, record))

@@ -1,0 +1,83 @@
+"""mesh-sync and what it shares with the commands: the engine's effects performed.
+
+Knows: how to bring an intent to its verdict, with or without a running mesh-sync.
+Knows not: any rule.
+
+    answer = ask(home, settings, Intent("1", "event.publish", {"topic": "builds", "type": "done", "payload": {}}))
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from orxaq_mesh.effects import Answer, Ask, Cancel, Intent
+from orxaq_mesh.home.clock import Clock
+from orxaq_mesh.home.config import Settings
+from orxaq_mesh.home.locks import NodeLock
+from orxaq_mesh.home.place import Home
+from orxaq_mesh.sync.performer import Performer
+from orxaq_mesh.sync.wire import connect
+
+PATIENCE_MS = 60_000
+"""How long a command waits for a verdict that nothing but the hub delays."""
+
+
+def ask(home: Home, settings: Settings, intent: Intent) -> Answer:
+    """Bring an intent to its verdict: through the node's mesh-sync where one runs, else right here.
+
+    Raises:
+        MeshError: no node lives here, its files cannot be read, or nobody answered in time.
+    """
+    now_ms = Clock().now_ms()
+    deadline_ms = intent.deadline_ms or (None if intent.wait else now_ms + PATIENCE_MS)
+    intent = intent._replace(asked_ms=now_ms, deadline_ms=deadline_ms)
+    client = connect(home.socket)
+    if client is None:
+        return _ask_here(home, settings, intent)
+    try:
+        # The deadline is mesh-sync's to keep; a little more for its answer to arrive.
+        timeout_s = None if deadline_ms is None else (deadline_ms - now_ms) / 1000 + 2 * settings.timeout_ms / 1000
+        return client.ask(intent, timeout_s)
+    finally:
+        client.close()
+
+
+def _ask_here(home: Home, settings: Settings, intent: Intent) -> Answer:
+    """Feed a performer of our own until it tells; the node's lock is free while it sleeps."""
+    with NodeLock(home, "node"):
+        performer = Performer.open(home, settings)
+    with performer:
+        step: Callable[[], None] = lambda: performer.feed(Ask(intent))  # noqa: E731
+        try:
+            while True:
+                with NodeLock(home, "node"):
+                    step()
+                    if intent.id in performer.told:
+                        return performer.told[intent.id]
+                step = performer.tick
+                time.sleep(max(0, min(1000, performer.engine.wake_ms() - performer.clock.now_ms())) / 1000)
+        except KeyboardInterrupt:
+            with NodeLock(home, "node"):
+                performer.feed(Cancel(intent.id))
+            raise
+
+
+def once(home: Home, settings: Settings) -> Performer:
+    """One pass: read the hub, publish what waits, renew what is held. The performer is closed, its engine readable.
+
+    Raises:
+        MeshError: the hub cannot be reached, or the ledger breaks a law.
+    """
+    with NodeLock(home, "node"):
+        performer = Performer.open(home, settings)
+        with performer:
+            performer.pass_once()
+    return performer
+
+
+def main() -> None:
+    """The program `mesh-sync`."""
+    from orxaq_mesh.cli import sync_main
+
+    sync_main()

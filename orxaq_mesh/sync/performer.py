@@ -1,0 +1,436 @@
+"""Performs the engine's effects: journal, store and clock on one side, the pure mind on the other.
+
+Knows: how an effect is carried out, in which order, and how what came of it is told to the engine.
+Knows not: any decision. Who may act, what to sign and when to push is the engine's.
+Laws: PUSH (outcomes come from the store), CACHE (the snapshot may vanish), CLOSED.
+
+    with Performer.open(home, settings) as performer:
+        performer.feed(Ask(intent))
+        performer.told              # intent id -> Answer
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import orjson
+
+from orxaq_mesh import fold
+from orxaq_mesh.effects import (
+    COMMITTED,
+    Answer,
+    Effect,
+    Hold,
+    Input,
+    Look,
+    Looked,
+    Me,
+    Memory,
+    Now,
+    Pace,
+    Publish,
+    Published,
+    Save,
+    Say,
+    Tell,
+    Tick,
+    Unreached,
+)
+from orxaq_mesh.engine import Engine
+from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable, Usage
+from orxaq_mesh.home.budget import Budget
+from orxaq_mesh.home.clock import Clock, boot_id, stamp
+from orxaq_mesh.home.config import Settings
+from orxaq_mesh.home.files import atomic_write, read_json_cache
+from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.home.keyfiles import load as load_key
+from orxaq_mesh.home.place import Home
+from orxaq_mesh.home.process import ProcessId, alive
+from orxaq_mesh.keys import SecretKey, namespace
+from orxaq_mesh.kinds.lease import Lease, leases
+from orxaq_mesh.ledger import Finding, Ledger, added_lines
+from orxaq_mesh.reconcile import render
+from orxaq_mesh.record import NOTHING, BadLine, Record, Seal
+from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.store import Change, Flaw, Oid, Store
+
+Entry = dict[str, Any]
+OUTBOX = "mesh-node/"
+MAX_JOURNAL_BYTES = 256 * 1024
+MAX_OUTBOX_FILES = 64
+"""At most so many segments of one outbox are read at a time: a hostile one costs no more."""
+
+
+class Identity(NamedTuple):
+    """Who this node is: what `mesh init` and `mesh join` write down, once."""
+
+    node: str
+    log: str
+    hub: str
+    ledger: str
+    trunk: str
+    key: str
+
+    def entry(self) -> Entry:
+        """The journal's first entry."""
+        return {"is": "identity", **self._asdict()}
+
+
+def identity_of(journal: Journal) -> Identity:
+    """The identity that a journal begins with; a rotation wrote a later one.
+
+    Raises:
+        MeshFault: there is none.
+    """
+    for entry in reversed(journal.entries):
+        if entry.get("is") == "identity":
+            return Identity(*(str(entry[field]) for field in Identity._fields))
+    raise MeshFault(f"{journal.path} names no node", hint="mesh init, or mesh join")
+
+
+def memory_of(journal: Journal) -> Memory:
+    """What the journal's entries amount to, for the engine."""
+    records: list[Record] = []
+    seal: Seal | None = None
+    seen, holds = (0, NOTHING), {}
+    for entry in journal.entries:
+        match entry["is"]:
+            case "identity":
+                records = []  # a new key begins a new log
+            case "record":
+                records.append(read_record(entry["line"].encode()))
+            case "seal":
+                seal = read_seal(entry["line"].encode())
+            case "seen":
+                seen = (entry["epoch"], entry["seal"])
+            case "hold":
+                holds[entry["record"]] = Hold(entry["lease"], entry["session"], entry["record"], entry["owner"])
+    start = next((e for e in reversed(journal.entries) if e["is"] == "identity"), {}).get("prev", NOTHING)
+    last = (records[-1].seq, records[-1].id) if records else (0, start)
+    return Memory(records, last, seal, seen, tuple(holds.values()))
+
+
+def entries_of(save: Save) -> Iterator[Entry]:
+    """The journal entries of a `Save`."""
+    for record in save.records:
+        yield {"is": "record", "line": record.line.decode()}
+    if save.seal is not None:
+        yield {"is": "seal", "line": save.seal.line.decode()}
+    if save.seen is not None:
+        yield {"is": "seen", "epoch": save.seen[0], "seal": save.seen[1]}
+    if save.hold is not None:
+        yield {"is": "hold", **save.hold._asdict()}
+
+
+class Performer:
+    """One node at work. Its caller holds the `node` lock while it feeds."""
+
+    def __init__(self, home: Home, settings: Settings, journal: Journal, store: Store, secret: SecretKey) -> None:
+        self.home, self.settings, self.journal, self.store = home, settings, journal, store
+        self.clock = Clock()
+        self.identity = identity_of(journal)
+        pace = settings.pace
+        self.budget = Budget(home.cache / "pushes.json", pace.push_per_minute, pace.push_burst)
+        self.told: dict[str, Answer] = {}
+        self.say: Callable[[Say], None] = lambda said: None
+        self.tips: dict[str, Oid] = {}
+        self.unreached: MeshFault | None = None
+        self.dice: Callable[[], float] = lambda: 0.5
+        space = namespace(self.identity.ledger)
+        me = Me(self.identity.node, self.identity.log, lambda message: secret.sign(space, message))
+        ledger, trunk, self._quiet_outboxes = self._restore()
+        self.engine = Engine(me, ledger, memory_of(journal), Pace(pace.poll_ms, pace.poll_waiting_ms), trunk)
+        self._kept: tuple[Any, ...] | None = None
+
+    @classmethod
+    def open(cls, home: Home, settings: Settings) -> Performer:
+        """The node that lives in a home.
+
+        Raises:
+            MeshFault: there is none, or its key or journal cannot be read.
+        """
+        import random
+
+        from orxaq_mesh.home.process import environment
+        from orxaq_mesh.store.git import GitStore
+
+        if not home.journal.exists():
+            raise Usage(f"no node lives in {home.path}", hint="mesh init, or mesh join; --home says where else")
+        journal = Journal.open(home.journal)
+        identity = identity_of(journal)
+        store = GitStore(
+            home.store,
+            settings.hub or identity.hub,
+            trunk=identity.trunk,
+            timeout_ms=settings.timeout_ms,
+            environ=environment(),
+            ssh_control_dir=str(home.path / "ssh"),
+        )
+        performer = cls(home, settings, journal, store, load_key(home.path / identity.key))
+        performer.dice = random.random
+        return performer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Keep a snapshot and end every process of the store."""
+        self.keep()
+        self.store.close()
+
+    # Feeding the engine.
+
+    def feed(self, given: Input) -> None:
+        """One input, and all that follows from it without waiting."""
+        if self.journal.reload_if_changed():
+            self.engine.remember(memory_of(self.journal))
+        self.journal.settle()
+        inputs: deque[Input] = deque([given])
+        while inputs:
+            for effect in self.engine.step(inputs.popleft(), self.now()):
+                inputs.extend(self._perform(effect))
+        self._compact()
+
+    def observe(self) -> None:
+        """Read the hub and fold; sign nothing, push nothing."""
+        given = self._look()
+        if isinstance(given, Looked):
+            for effect in self.engine.take_in(given):
+                self._perform(effect)
+
+    def push(self, publish: Publish) -> Published:
+        """Push what is signed already, outside of the engine's turn.
+
+        Raises:
+            MeshFault: the hub cannot be reached.
+        """
+        ended = self._publish(publish)
+        if isinstance(ended, Unreached):
+            raise ended.error
+        return ended
+
+    def tick(self) -> None:
+        """Time has passed."""
+        holds = self.engine.holds.values()
+        self.feed(Tick(frozenset(hold.record for hold in holds if hold.owner and alive(ProcessId(*hold.owner)))))
+
+    def pass_once(self) -> None:
+        """Read the hub and publish all that waits and may go.
+
+        Raises:
+            MeshError: the hub cannot be reached, or the ledger breaks a law.
+        """
+        engine = self.engine
+        self.feed(self._look())
+        self.tick()
+        deadline_ms = self.clock.now_ms() + 2 * self.settings.timeout_ms
+        while engine.pending and engine.broken is None and engine.failures == 0 and self.clock.now_ms() < deadline_ms:
+            time.sleep(max(1, min(200, engine.wake_ms() - self.clock.now_ms())) / 1000)
+            self.tick()
+        if engine.broken is not None:
+            raise engine.broken
+        if self.unreached is not None:
+            raise self.unreached
+
+    def now(self) -> Now:
+        """The moment, as the engine wants it."""
+        now_ms = self.clock.now_ms()
+        return Now(now_ms, stamp(self.clock.wall()), self.dice(), now_ms + self.budget.wait_ms(now_ms))
+
+    def _perform(self, effect: Effect) -> Iterable[Input]:
+        match effect:
+            case Save():
+                self.journal.append(*entries_of(effect))
+            case Look():
+                return [self._look()]
+            case Publish():
+                return [self._publish(effect)]
+            case Tell(intent, answer):
+                self.told[intent] = answer
+            case Say():
+                self.say(effect)
+        return []
+
+    # Reading the hub.
+
+    def _look(self) -> Looked | Unreached:
+        begun_ms = self.clock.now_ms()
+        try:
+            self.tips = self.store.poll()
+            ended_ms = self.clock.now_ms()
+            trunk = self.tips.get(self.identity.trunk)
+            self._fetch(trunk)
+        except InvalidLedger as error:
+            flaws = [Finding(flaw.law, flaw.file, 0, flaw.reason) for flaw in error.findings]
+            return Looked(begun_ms, self.clock.now_ms(), None, findings=flaws or [Finding("RENDER", "", 0, error.what)])
+        except MeshFault as error:
+            self.unreached = error
+            return Unreached(error)
+        self.unreached = None
+        self._note_reading(begun_ms)
+        changes, findings = self._changes(trunk)
+        return Looked(begun_ms, ended_ms, trunk, changes, findings, list(self._offers(trunk)))
+
+    def _fetch(self, trunk: Oid | None) -> None:
+        """Bring in what is new. An outbox with objects that no ledger has is left alone, and stops nobody (LIVE)."""
+        wanted = {branch: oid for branch, oid in self.tips.items() if self._quiet_outboxes.get(branch) != oid}
+        if trunk is not None and trunk != self.engine.trunk:
+            wanted[self.identity.trunk] = trunk
+        else:
+            wanted.pop(self.identity.trunk, None)
+        try:
+            self.store.fetch(wanted)
+        except InvalidLedger as error:
+            if trunk is not None and not self.store.has(trunk):
+                raise
+            self.say(Say("outbox", {"reason": error.what}))
+
+    def _changes(self, trunk: Oid | None) -> tuple[list[Change], list[Finding]]:
+        changes: list[Change] = []
+        findings: list[Finding] = []
+        if trunk is not None and trunk != self.engine.trunk:
+            for item in self.store.changes(self.engine.trunk, trunk):
+                if isinstance(item, Flaw):
+                    findings.append(Finding(item.law, item.file, 0, item.reason))
+                else:
+                    changes.append(item)
+        return changes, findings
+
+    def _offers(self, trunk: Oid | None) -> Iterator[Record]:
+        """The records in outboxes that the trunk lacks."""
+        for branch, tip in self.tips.items():
+            if not branch.startswith(OUTBOX) or self._quiet_outboxes.get(branch) == tip or not self.store.has(tip):
+                continue
+            offered = list(self._outbox_records(trunk, tip, branch.removeprefix(OUTBOX)))
+            yield from offered
+            if not offered:
+                self._quiet_outboxes[branch] = tip
+
+    def _outbox_records(self, trunk: Oid | None, tip: Oid, log: str) -> Iterator[Record]:
+        changes = self.store.changes(trunk, tip, f"ledger/nodes/{log}")
+        for change in islice(changes, MAX_OUTBOX_FILES):
+            if isinstance(change, Flaw):
+                self.say(Say("outbox", {"log": log, "law": change.law, "file": change.file, "reason": change.reason}))
+                continue
+            for _, line, finding in added_lines(change):
+                try:
+                    if finding is None and (record := read_record(line)).log == log:
+                        yield record
+                except BadLine as bad:
+                    self.say(Say("outbox", {"log": log, "law": bad.law, "file": change.path, "reason": bad.reason}))
+
+    # Publishing.
+
+    def _publish(self, publish: Publish) -> Published | Unreached:
+        self.budget.take(self.clock.now_ms())
+        try:
+            return self._push_trunk(publish, publish.seal) if publish.seal else self._push_outbox(publish)
+        except Unreachable as error:
+            self.unreached = error
+            return Unreached(error)
+
+    def _push_trunk(self, publish: Publish, seal: Seal) -> Published:
+        base = publish.base
+        files = render(lambda path: self.store.read(base, path) if base else None, publish.records, [seal])
+        message = f"mesh: epoch {seal.epoch}, {len(publish.records)} records, sealed by {seal.log}"
+        new = self.store.commit(base, files, [base] if base else [], message, _seconds(seal.at))
+        pushed = self.store.push(self.identity.trunk, base, new)
+        if pushed.outcome.value != COMMITTED:
+            return Published(pushed.outcome.value, pushed.reason, pushed.vetoed)
+        self.tips[self.identity.trunk] = new
+        changes = [Change(path, self.store.read(base, path) if base else None, data) for path, data in files.items()]
+        return Published(COMMITTED, trunk=new, changes=changes)
+
+    def _push_outbox(self, publish: Publish) -> Published:
+        """An outbox commit's parents are the outbox's old tip and the trunk that it saw: it only moves forward."""
+        branch, base = OUTBOX + self.identity.log, publish.base
+        tip = self.tips.get(branch)
+        if tip is not None:
+            self.store.fetch({branch: tip})
+        files = render(lambda path: self.store.read(base, path) if base else None, publish.records)
+        if tip is not None and all(self.store.read(tip, path) == data for path, data in files.items()):
+            return Published(COMMITTED)
+        message = f"mesh: {len(publish.records)} records wait in the outbox of {self.identity.log}"
+        parents = [oid for oid in (tip, base) if oid]
+        new = self.store.commit(base, files, parents, message, _seconds(publish.records[-1].at))
+        pushed = self.store.push(branch, tip, new)
+        if pushed.outcome.value == COMMITTED:
+            self.tips[branch] = new
+        return Published(pushed.outcome.value, pushed.reason, pushed.vetoed)
+
+    # What is kept between two runs (law CACHE: all of it may vanish).
+
+    @property
+    def _snapshot(self) -> Any:
+        return self.home.cache / "snapshot.json"
+
+    def _restore(self) -> tuple[Ledger, Oid | None, dict[str, Oid]]:
+        kept = read_json_cache(self._snapshot)
+        if isinstance(kept, dict) and kept.get("ledger") == self.identity.ledger and self._still_has(kept.get("trunk")):
+            try:
+                state = fold.from_value(kept["state"])
+            except (KeyError, TypeError, ValueError, AttributeError):
+                return Ledger(self.identity.ledger), None, {}
+            return Ledger(self.identity.ledger, state), kept["trunk"], dict(kept.get("quiet_outboxes", {}))
+        return Ledger(self.identity.ledger), None, {}
+
+    def _still_has(self, trunk: Any) -> bool:
+        return isinstance(trunk, str) and self.store.has(trunk)
+
+    def keep(self) -> None:
+        """Write down the state and the alarms, for the next run and for `mesh status`."""
+        engine = self.engine
+        key = (engine.trunk, engine.findings, engine.broken, len(engine.pending))
+        if key == self._kept or engine.trunk is None:
+            return
+        value = {
+            "ledger": self.identity.ledger,
+            "trunk": engine.trunk,
+            "state": fold.to_value(engine.ledger.state),
+            "alarms": [finding._asdict() for finding in engine.findings],
+            "broken": engine.broken.what if engine.broken else None,
+            "pending": len(engine.pending),
+            "quiet_outboxes": self._quiet_outboxes,
+        }
+        atomic_write(self._snapshot, orjson.dumps(value))
+        self._kept = key
+
+    def _note_reading(self, begun_ms: int) -> None:
+        value = {"boot": boot_id(), "read_ms": begun_ms, "wall_ms": self.clock.wall()}
+        atomic_write(self.home.cache / "reading.json", orjson.dumps(value))
+
+    def _compact(self) -> None:
+        """Keep of the journal what may still be needed: who we are, what is not sealed, what was seen last."""
+        if self.journal.size <= MAX_JOURNAL_BYTES:
+            return
+        engine, old = self.engine, memory_of(self.journal)
+        unsealed = {record.id for record in engine.pending}
+        records = [record for record in old.records if record.id in unsealed] or list(old.records[-1:])
+        live = [hold for hold in old.holds if self._is_live(hold)]
+        identity = next(entry for entry in reversed(self.journal.entries) if entry["is"] == "identity")
+        saves = [Save(records=records, seal=old.seal, seen=old.seen), *(Save(hold=hold) for hold in live)]
+        self.journal.rewrite([identity, *(entry for save in saves for entry in entries_of(save))])
+
+    def _is_live(self, hold: Hold) -> bool:
+        held = leases(self.engine.ledger.state).by_name.get(hold.lease) or Lease(hold.lease)
+        unsealed = any(record.id == hold.record for record in self.engine.pending)
+        return unsealed or held.record == hold.record or any(w.record == hold.record for w in held.queue)
+
+
+def _seconds(at: str) -> int:
+    """Seconds since 1970 of a record's or seal's `at`; what no calendar has counts as 0."""
+    try:
+        return max(0, int(datetime.fromisoformat(at).timestamp()))
+    except (ValueError, OverflowError):
+        return 0
