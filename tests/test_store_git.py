@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orxaq_mesh import errors
 from orxaq_mesh.record import log_place
@@ -22,6 +24,7 @@ from orxaq_mesh.store import Change, Flaw, Outcome, flaws_only, git
 from orxaq_mesh.store.answers import Ran, bad_objects, nothing_sent, pushed, reason, tips
 from orxaq_mesh.store.git import GitStore, stale_locks
 from orxaq_mesh.store.housekeeping import QUARANTINE, Alive, how_loose
+from orxaq_mesh.store.objects import FILE, FOLDER, Entry, Unreadable, format_tree, parse_tree
 from tests.hubs import HUBS, Hub, bare, file_hub, free_port, http_hub, plain_git, ssh_hub, wait_until
 
 OAK, ELM = "oak-3f9a01c2", "elm-12ab34cd"
@@ -662,6 +665,47 @@ def test_B13_a_store_that_cannot_be_packed_says_so(hub: Hub, opened: Opened, mon
     assert told is not None
     assert "could not be packed" in told
     assert told.isprintable()
+
+
+def test_B13_a_fetch_brings_only_what_is_new(hub: Hub, opened: Opened) -> None:
+    oak, elm = opened(hub), opened(hub)
+    tip = first(oak)
+    for number in range(10):
+        new = step(oak, tip, b"%d\n" % number)
+        assert oak.push("mesh", tip, new).outcome is Outcome.COMMITTED
+        tip = new
+        if number in {7, 8}:
+            elm.fetch(elm.poll())
+    packs = sorted((elm.path / "objects" / "pack").glob("*.idx"), key=lambda pack: pack.stat().st_mtime_ns)
+    counts = [len(_objects_in(elm, pack)) for pack in packs]
+    assert counts == [9 * 6, 6]  # a commit, four folders and a file an epoch
+
+
+def _objects_in(store: GitStore, index: Path) -> list[str]:
+    return plain_git("--git-dir", str(store.path), "show-index", feed=index.read_bytes()).splitlines()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"x",
+        b"100644 a",
+        b"100644 a\0short",
+        b"100644 a/b\0" + b"1" * 20,
+        b"999999 a\0" + b"1" * 20,
+        b"100644 a\0" + b"1" * 20 + b"100644 a\0" + b"2" * 20,
+        b"100644 \0" + b"1" * 20,
+    ],
+)
+def test_B6_a_malformed_tree_is_unreadable(raw: bytes) -> None:
+    with pytest.raises(Unreadable):
+        parse_tree(raw, 20)
+
+
+@given(st.dictionaries(st.from_regex(rb"[^\0/]{1,8}", fullmatch=True), st.booleans(), max_size=12))
+def test_a_tree_read_and_written_again_is_the_same(names: dict[bytes, bool]) -> None:
+    written = {name: Entry(FOLDER if folder else FILE, "ab" * 20) for name, folder in names.items()}
+    assert parse_tree(format_tree(written), 20) == written
 
 
 @pytest.mark.parametrize("empty", [True, False])

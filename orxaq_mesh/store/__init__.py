@@ -89,7 +89,7 @@ class Store(Protocol):
         """
 
     def read(self, commit: Oid, path: str) -> bytes | None:
-        """One file's bytes in a commit, or None."""
+        """A segment's bytes in a commit, or None where there is none. What stands beside `ledger` is never read."""
 
     def descends(self, new: Oid, old: Oid) -> bool:
         """Whether `old` is `new` or an ancestor of it. Both must be here."""

@@ -186,7 +186,7 @@ def ssh_command(control_dir: str | None, connect_timeout_s: int) -> str:
 
 
 def hub_side_config(base: Mapping[str, str]) -> str:
-    """The text of a global configuration under which a hub on this disk runs its own hooks and no others.
+    """The text of a global configuration under which a hub on this disk runs its own hooks, and nobody else's.
 
     git serves a hub by file path with a process that reads the user's global configuration, but none of ours. There
     a `core.hooksPath` would take the place of the hub's own hooks. So ours is read last: the user's files, then
@@ -196,7 +196,7 @@ def hub_side_config(base: Mapping[str, str]) -> str:
     folder = base.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
     files = [f"{folder}/git/config"] * bool(folder) + [f"{home}/.gitconfig"] * bool(home)
     includes = [f"\tpath = {_quoted(file)}\n" for file in files if file.isprintable()]
-    return "".join(["[include]\n", *includes, "[core]\n\thooksPath = hooks\n"])
+    return "".join(["[include]\n", *includes, "[core]\n\thooksPath = hooks\n\talternateRefsCommand = true\n"])
 
 
 def _quoted(value: str) -> str:

@@ -50,6 +50,8 @@ MAX_PACKS = 24
 _NAME = re.compile(r"(?!.*(?:\.\.|\.lock))[a-z0-9_-][a-z0-9._-]*(?:/[a-z0-9_-][a-z0-9._-]*){0,3}")
 _SHA256 = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
 _KEPT = "refs/mesh/"
+_SEEN = "refs/mesh-hub/"
+"""What was fetched last, by branch: so that the next fetch asks for no more than is new. Nothing else reads it."""
 _CACHE_HINT = "the store is a cache: remove {} and try again; nothing but time is lost"
 
 
@@ -188,7 +190,14 @@ class GitStore:
         gone = [branch for branch, oid in wanted.items() if not self.has(oid)]
         if gone:
             raise errors.Unreachable(f"the hub's {gone[0]} no longer reaches {wanted[gone[0]]}", hint="read it again")
+        self._remember(wanted)
         return []
+
+    def _remember(self, tips: Mapping[str, Oid]) -> None:
+        feed = "".join(f"update {_SEEN}{branch} {oid}\n" for branch, oid in tips.items()).encode()
+        ran = self._git.run(["update-ref", "--stdin"], timeout_ms=LOCAL_TIMEOUT_MS, feed=feed)
+        if not ran.good:
+            self._sweep()  # forgotten, the next fetch is longer; a lock left behind would make that so for ever
 
     def has(self, oid: Oid) -> bool:
         """See `Store.has`."""
@@ -332,14 +341,20 @@ class GitStore:
         config = (self.path / "config").read_text("utf-8", "replace")
         self._hash = "sha256" if _SHA256.search(config) else "sha1"
         self._alive = Alive(self.path)
-        hub_side = self.path / "hub-side.gitconfig"
-        text = hub_side_config(self._base)
-        if not hub_side.exists() or hub_side.read_text("utf-8") != text:
-            hub_side.write_text(text, "utf-8")
+        hub_side = self._write_hub_side()
         env = git_environment(self._base, ssh_control_dir=self._control_dir, global_config=str(hub_side))
         git = Processes(self.path, self._base, env, self._alive.descriptors)
         self._opened = git, Reader(lambda: git.start(["cat-file", "--batch-command"]), self._hint)
         return self._opened
+
+    def _write_hub_side(self) -> Path:
+        place, text = self.path / "hub-side.gitconfig", hub_side_config(self._base)
+        if not place.exists() or place.read_text("utf-8") != text:
+            file, fresh = tempfile.mkstemp(dir=self.path)
+            with os.fdopen(file, "w", encoding="utf-8") as handle:
+                handle.write(text)
+            Path(fresh).replace(place)
+        return place
 
     def _make(self, hash_name: str) -> None:
         """Make the repository beside its place and move it there, so that half of one is never found."""
