@@ -51,6 +51,8 @@ def judged(state: State, item: Judged) -> Answer:
         what, hint, facts = words.what, words.hint, {**words.facts, **facts}
     elif verdict.result == "granted":
         facts["token"] = epoch
+    elif verdict.result in ("renewed", "released"):
+        facts |= {"holder_token": facts["token"], "token": record.body["token"]}
     elif verdict.result in ("queued", "passed", "withdrawn"):
         facts |= {"token": None, "holder_token": facts["token"]}
     return Answer(verdict.outcome, verdict.rule, verdict.result, record.id, what, hint, {**facts, "epoch": epoch})

@@ -123,6 +123,19 @@ class Engine:
             times.append(self.not_before_ms)
         return min(times)
 
+    def rehearse(self, intent: Intent, now: Now) -> Answer:
+        """What an intent would come to if it were sealed next; nothing is signed."""
+        if earlier := answers.done_before(self.ledger.state, self.me.name, intent):
+            return earlier
+        try:
+            draft = read_record(canonical(self._value(intent.kind, self._body(intent), now)))
+        except Refused as no:
+            return answers.refused(no)
+        moment = Moment(self.ledger.state.epoch + 1)
+        verdict, _ = kinds.judge(self.ledger.state, draft, moment)
+        told = answers.judged(self.ledger.state, Judged(draft, moment.epoch, verdict))
+        return told._replace(record=None, facts={**told.facts, "dry_run": True})
+
     def believed_until_ms(self, name: str, session: str) -> int | None:
         """Until when this node may act on a lease that it holds (law TIME); None: it does not hold it."""
         held = leases(self.ledger.state).by_name.get(name)
@@ -398,7 +411,21 @@ class Engine:
                 attempt belongs into the ledger, where every node fences it.
         """
         state = self.ledger.state
-        value: Value = {
+        value = self._value(kind, body, now)
+        draft = read_record(canonical(value))
+        verdict, _ = kinds.judge(state, draft, Moment(state.epoch + 1))
+        if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
+            raise answers.refusal(state, draft, verdict)
+        record = read_record(canonical({**value, "sig": self.me.sign(unsigned(value))}))
+        self.last = (record.seq, record.id)
+        self.pending.append(record)
+        self.ledger.offer([record])
+        hold = self._hold(record, intent)
+        return record, [Save(records=[record], hold=hold)]
+
+    def _value(self, kind: str, body: Value, now: Now) -> Value:
+        """The next record of the own log, with a `sig` that is none."""
+        return {
             "at": now.at,
             "body": body,
             "kind": kind,
@@ -409,17 +436,6 @@ class Engine:
             "sig": _NO_SIG,
             "v": 1,
         }
-        line = canonical(value)
-        draft = read_record(line)
-        verdict, _ = kinds.judge(state, draft, Moment(state.epoch + 1))
-        if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
-            raise answers.refusal(state, draft, verdict)
-        record = read_record(canonical({**value, "sig": self.me.sign(unsigned(value))}))
-        self.last = (record.seq, record.id)
-        self.pending.append(record)
-        self.ledger.offer([record])
-        hold = self._hold(record, intent)
-        return record, [Save(records=[record], hold=hold)]
 
     def _hold(self, record: Record, intent: Intent | None) -> Hold | None:
         if intent is None or record.kind not in ("lease.acquire", "lease.take"):

@@ -281,7 +281,9 @@ class Ledger:
                 if record.id not in good:
                     del self.waiting[record.id]
                     place = log_place(log, record.seq)
-                    reason = f"seq {record.seq} of {log} hangs in the air: no seal takes it in, no sound chain leads to it"
+                    reason = (
+                        f"seq {record.seq} of {log} hangs in the air: no seal takes it in, no sound chain leads to it"
+                    )
                     findings.append(Finding("CHAIN", place.file, place.line, reason))
         return findings
 

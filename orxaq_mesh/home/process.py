@@ -104,6 +104,11 @@ def session(environ: Mapping[str, str], option: str | None = None, started_by: P
     return given
 
 
+def identify_self() -> ProcessId:
+    """This process."""
+    return identify(os.getpid()) or ProcessId(os.getpid(), "", boot_id())
+
+
 def _derived(who: ProcessId) -> str:
     seen = _look(who.pid)
     name = re.sub(r"[^a-z0-9]+", "-", seen.name.lower()).strip("-")[:20].rstrip("-") if seen else ""

@@ -27,7 +27,7 @@ RULES = (
         "An event of a member counts",
         "An event that an admitted node publishes is applied. If it names a lease, the lease's fence decides first.",
         "What a stale holder reports must not be taken for the present.",
-        "mesh publish builds finished --payload '{\"version\":\"1.4.2\"}' --under deploy",
+        'mesh publish builds finished --payload \'{"version":"1.4.2"}\' --under deploy',
     ),
 )
 

@@ -231,7 +231,7 @@ def _other_token(state: State, record: Record, moment: Moment) -> bool:
 
 
 def _spoke_since(state: State, record: Record, moment: Moment) -> bool:
-    return _lease(state, record).last != record.body["last"]
+    return bool(_lease(state, record).last != record.body["last"])
 
 
 def _too_short(state: State, record: Record, moment: Moment) -> bool:

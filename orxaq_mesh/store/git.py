@@ -32,7 +32,15 @@ from orxaq_mesh import errors
 from orxaq_mesh.store import Change, Flaw, Oid, Pushed, answers, check_message, objects
 from orxaq_mesh.store.answers import Ran
 from orxaq_mesh.store.environment import check_hub_url, git_environment, hub_side_config
-from orxaq_mesh.store.housekeeping import Alive, Quarantine, how_loose, stale_locks, write_loose
+from orxaq_mesh.store.housekeeping import (
+    Alive,
+    Quarantine,
+    how_loose,
+    object_format,
+    stale_locks,
+    write_loose,
+    write_whole,
+)
 from orxaq_mesh.store.objects import FOLDER, Entry, Tree, Unreadable
 from orxaq_mesh.store.pipes import finish
 from orxaq_mesh.store.reader import OID, Reader
@@ -48,7 +56,6 @@ MAX_LOOSE = 2048
 MAX_PACKS = 24
 
 _NAME = re.compile(r"(?!.*(?:\.\.|\.lock))[a-z0-9_-][a-z0-9._-]*(?:/[a-z0-9_-][a-z0-9._-]*){0,3}")
-_SHA256 = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
 _KEPT = "refs/mesh/"
 _SEEN = "refs/mesh-hub/"
 """What was fetched last, by branch: so that the next fetch asks for no more than is new. Nothing else reads it."""
@@ -335,26 +342,18 @@ class GitStore:
         if self._opened:
             return self._opened
         if not (self.path / "HEAD").exists():
-            self._make(self._hash_of_a_hub_on_disk())
+            # An empty hub does not tell its object format; one on this disk has it in its configuration.
+            self._make(object_format(Path(self.hub_url.removeprefix("file://"))) or "sha1")
         if (self.path / "shallow").exists() or (self.path / "info" / "grafts").exists():
             raise errors.MeshFault(f"the store's history is cut off or grafted: {self.path}", hint=self._hint)
-        config = (self.path / "config").read_text("utf-8", "replace")
-        self._hash = "sha256" if _SHA256.search(config) else "sha1"
+        self._hash = object_format(self.path) or "sha1"
         self._alive = Alive(self.path)
-        hub_side = self._write_hub_side()
+        hub_side = self.path / "hub-side.gitconfig"
+        write_whole(hub_side, hub_side_config(self._base))
         env = git_environment(self._base, ssh_control_dir=self._control_dir, global_config=str(hub_side))
         git = Processes(self.path, self._base, env, self._alive.descriptors)
         self._opened = git, Reader(lambda: git.start(["cat-file", "--batch-command"]), self._hint)
         return self._opened
-
-    def _write_hub_side(self) -> Path:
-        place, text = self.path / "hub-side.gitconfig", hub_side_config(self._base)
-        if not place.exists() or place.read_text("utf-8") != text:
-            file, fresh = tempfile.mkstemp(dir=self.path)
-            with os.fdopen(file, "w", encoding="utf-8") as handle:
-                handle.write(text)
-            Path(fresh).replace(place)
-        return place
 
     def _make(self, hash_name: str) -> None:
         """Make the repository beside its place and move it there, so that half of one is never found."""
@@ -372,14 +371,6 @@ class GitStore:
             shutil.rmtree(fresh, ignore_errors=True)
         if not (self.path / "HEAD").exists():
             raise errors.MeshFault(f"something else is where the store belongs: {self.path}")
-
-    def _hash_of_a_hub_on_disk(self) -> str:
-        """An empty hub does not tell its object format; one on this disk has it in its configuration."""
-        place = Path(self.hub_url.removeprefix("file://"))
-        for config in (place / "config", place / ".git" / "config"):
-            with contextlib.suppress(OSError):
-                return "sha256" if _SHA256.search(config.read_text("utf-8", "replace")) else "sha1"
-        return "sha1"
 
     def _follow_format(self, tips: Mapping[str, Oid]) -> None:
         """Make the store anew in the hub's object format, if it is another one and nothing is lost by that (B14)."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import NamedTuple, Self
 QUARANTINE = "quarantine"
 _ALIVE = "alive"
 _LOOSE_SAMPLE = "17"
+_SHA256 = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
 _PACK_PARTS = (".pack", ".rev", ".idx")
 
 
@@ -167,6 +169,24 @@ def write_loose(objects: Path, oid: str, packed: bytes) -> None:
         handle.write(packed)
     Path(name).chmod(0o444)
     Path(name).replace(folder / oid[2:])
+
+
+def write_whole(place: Path, text: str) -> None:
+    """Put a text file where others may be reading it; they find the old one or the new one, never half of one."""
+    if place.exists() and place.read_text("utf-8") == text:
+        return
+    file, fresh = tempfile.mkstemp(dir=place.parent)
+    with os.fdopen(file, "w", encoding="utf-8") as handle:
+        handle.write(text)
+    Path(fresh).replace(place)
+
+
+def object_format(repository: Path) -> str | None:
+    """`sha1` or `sha256`, as a repository's own configuration has it; None where none can be read."""
+    for config in (repository / "config", repository / ".git" / "config"):
+        with contextlib.suppress(OSError):
+            return "sha256" if _SHA256.search(config.read_text("utf-8", "replace")) else "sha1"
+    return None
 
 
 def how_loose(path: Path) -> tuple[int, int]:

@@ -76,6 +76,31 @@ def once(home: Home, settings: Settings) -> Performer:
     return performer
 
 
+def observe(home: Home, settings: Settings) -> Performer:
+    """Read the hub and fold; sign nothing, push nothing. The performer is closed, its engine readable.
+
+    Raises:
+        MeshError: the hub cannot be reached, or the ledger breaks a law.
+    """
+    with NodeLock(home, "node"), Performer.open(home, settings) as performer:
+        performer.observe()
+    if performer.unreached is not None:
+        raise performer.unreached
+    if performer.engine.broken is not None:
+        raise performer.engine.broken
+    return performer
+
+
+def rehearse(home: Home, settings: Settings, intent: Intent) -> Answer:
+    """What would come of an intent now (`--dry-run`): the hub is read, nothing is signed.
+
+    Raises:
+        MeshError: as `observe`.
+    """
+    performer = observe(home, settings)
+    return performer.engine.rehearse(intent, performer.now())
+
+
 def main() -> None:
     """The program `mesh-sync`."""
     from orxaq_mesh.cli import sync_main

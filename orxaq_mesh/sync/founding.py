@@ -28,7 +28,8 @@ from orxaq_mesh.record import MAX_NAME, NODE_NAME, NOTHING, Record, Seal, Value,
 from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.store import Change, Flaw
 from orxaq_mesh.store.git import GitStore
-from orxaq_mesh.sync.performer import Identity, Performer, entries_of, memory_of
+from orxaq_mesh.sync.identity import Identity, entries_of, memory_of
+from orxaq_mesh.sync.performer import Performer
 
 KEY_FILE = "key"
 

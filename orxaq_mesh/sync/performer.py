@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import orjson
 
@@ -31,7 +31,6 @@ from orxaq_mesh.effects import (
     Look,
     Looked,
     Me,
-    Memory,
     Now,
     Pace,
     Publish,
@@ -56,76 +55,15 @@ from orxaq_mesh.keys import SecretKey, namespace
 from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.ledger import Finding, Ledger, added_lines
 from orxaq_mesh.reconcile import render
-from orxaq_mesh.record import NOTHING, BadLine, Record, Seal
-from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.record import BadLine, Record, Seal
+from orxaq_mesh.schema import read_record
 from orxaq_mesh.store import Change, Flaw, Oid, Store
+from orxaq_mesh.sync.identity import entries_of, identity_of, memory_of
 
-Entry = dict[str, Any]
 OUTBOX = "mesh-node/"
 MAX_JOURNAL_BYTES = 256 * 1024
 MAX_OUTBOX_FILES = 64
 """At most so many segments of one outbox are read at a time: a hostile one costs no more."""
-
-
-class Identity(NamedTuple):
-    """Who this node is: what `mesh init` and `mesh join` write down, once."""
-
-    node: str
-    log: str
-    hub: str
-    ledger: str
-    trunk: str
-    key: str
-
-    def entry(self) -> Entry:
-        """The journal's first entry."""
-        return {"is": "identity", **self._asdict()}
-
-
-def identity_of(journal: Journal) -> Identity:
-    """The identity that a journal begins with; a rotation wrote a later one.
-
-    Raises:
-        MeshFault: there is none.
-    """
-    for entry in reversed(journal.entries):
-        if entry.get("is") == "identity":
-            return Identity(*(str(entry[field]) for field in Identity._fields))
-    raise MeshFault(f"{journal.path} names no node", hint="mesh init, or mesh join")
-
-
-def memory_of(journal: Journal) -> Memory:
-    """What the journal's entries amount to, for the engine."""
-    records: list[Record] = []
-    seal: Seal | None = None
-    seen, holds = (0, NOTHING), {}
-    for entry in journal.entries:
-        match entry["is"]:
-            case "identity":
-                records = []  # a new key begins a new log
-            case "record":
-                records.append(read_record(entry["line"].encode()))
-            case "seal":
-                seal = read_seal(entry["line"].encode())
-            case "seen":
-                seen = (entry["epoch"], entry["seal"])
-            case "hold":
-                holds[entry["record"]] = Hold(entry["lease"], entry["session"], entry["record"], entry["owner"])
-    start = next((e for e in reversed(journal.entries) if e["is"] == "identity"), {}).get("prev", NOTHING)
-    last = (records[-1].seq, records[-1].id) if records else (0, start)
-    return Memory(records, last, seal, seen, tuple(holds.values()))
-
-
-def entries_of(save: Save) -> Iterator[Entry]:
-    """The journal entries of a `Save`."""
-    for record in save.records:
-        yield {"is": "record", "line": record.line.decode()}
-    if save.seal is not None:
-        yield {"is": "seal", "line": save.seal.line.decode()}
-    if save.seen is not None:
-        yield {"is": "seen", "epoch": save.seen[0], "seal": save.seen[1]}
-    if save.hold is not None:
-        yield {"is": "hold", **save.hold._asdict()}
 
 
 class Performer:
@@ -198,16 +136,14 @@ class Performer:
         self.journal.settle()
         inputs: deque[Input] = deque([given])
         while inputs:
-            for effect in self.engine.step(inputs.popleft(), self.now()):
-                inputs.extend(self._perform(effect))
+            inputs.extend(self._perform(self.engine.step(inputs.popleft(), self.now())))
         self._compact()
 
     def observe(self) -> None:
         """Read the hub and fold; sign nothing, push nothing."""
         given = self._look()
         if isinstance(given, Looked):
-            for effect in self.engine.take_in(given):
-                self._perform(effect)
+            self._perform(self.engine.take_in(given))
 
     def push(self, publish: Publish) -> Published:
         """Push what is signed already, outside of the engine's turn.
@@ -248,19 +184,27 @@ class Performer:
         now_ms = self.clock.now_ms()
         return Now(now_ms, stamp(self.clock.wall()), self.dice(), now_ms + self.budget.wait_ms(now_ms))
 
-    def _perform(self, effect: Effect) -> Iterable[Input]:
-        match effect:
-            case Save():
-                self.journal.append(*entries_of(effect))
-            case Look():
-                return [self._look()]
-            case Publish():
-                return [self._publish(effect)]
-            case Tell(intent, answer):
-                self.told[intent] = answer
-            case Say():
-                self.say(effect)
-        return []
+    def _perform(self, effects: Iterable[Effect]) -> list[Input]:
+        """Carry effects out, in order; what one step saves is on the disk in one piece before anything else."""
+        inputs: list[Input] = []
+        entries: list[Any] = []
+        for effect in effects:
+            if isinstance(effect, Save):
+                entries += entries_of(effect)
+                continue
+            self.journal.append(*entries)
+            entries.clear()
+            match effect:
+                case Look():
+                    inputs.append(self._look())
+                case Publish():
+                    inputs.append(self._publish(effect))
+                case Tell(intent, answer):
+                    self.told[intent] = answer
+                case Say():
+                    self.say(effect)
+        self.journal.append(*entries)
+        return inputs
 
     # Reading the hub.
 

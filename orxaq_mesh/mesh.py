@@ -1,0 +1,320 @@
+"""The facade: what Python programs import, and what the commands are made of.
+
+Knows: every deed of a node as one method.
+Knows not: printing, options, exit codes (`cli`).
+
+    from orxaq_mesh import Mesh
+
+    with Mesh.open().lease("deploy", ttl=600) as lease:
+        deploy(token=lease.token)
+
+Everything that a cold `mesh status` does not need is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orxaq_mesh.errors import Refused, Usage
+from orxaq_mesh.home.config import Settings, resolve
+from orxaq_mesh.home.place import Home, locate
+
+if TYPE_CHECKING:
+    from orxaq_mesh.effects import Answer
+    from orxaq_mesh.holding import Holding
+
+Options = dict[str, str | int | list[str] | None]
+
+
+class Mesh:
+    """One node's view of its fleet.
+
+    Args:
+        home: where key, journal and store live; see `locate`.
+        settings: resolved settings.
+        session: who holds leases within this node (law FENCE); None derives it from what started this program.
+    """
+
+    def __init__(self, home: Home, settings: Settings, session: str | None = None) -> None:
+        self.home, self.settings, self.given_session = home, settings, session or settings.session
+
+    @classmethod
+    def open(cls, home: str | None = None, *, session: str | None = None, **options: Any) -> Mesh:
+        """The node that lives in `home` (default: as the command line finds it).
+
+        Raises:
+            MeshError: the settings are not understood, or the home is open to others.
+        """
+        place = Home(locate(home))
+        return cls(place, resolve(place, {**options, "session": session}))
+
+    @property
+    def session(self) -> str:
+        """The session that acts."""
+        from orxaq_mesh.home.process import environment, session
+
+        return session(environment(), self.given_session)
+
+    def as_session(self, session: str) -> Mesh:
+        """The same node, acting as another session."""
+        return Mesh(self.home, self.settings, session)
+
+    # Founding, joining, admitting.
+
+    def init(self, hub: str, node: str, *, identity: Path | None = None, recovery: str | None = None) -> Any:
+        """Found a ledger at a hub; gives the identity. See `sync.founding.found`."""
+        from orxaq_mesh.sync.founding import found
+
+        return found(self.home, self.settings, hub, node, identity, recovery)
+
+    def join(self, hub: str, node: str, ledger: str, *, identity: Path | None = None) -> Answer:
+        """Check the ledger at a hub and say hello; gives the answer to the hello. See `sync.founding.introduce`."""
+        from orxaq_mesh.sync.founding import introduce
+
+        me = introduce(self.home, self.settings, hub, node, ledger, identity)
+        return self.ask("node.hello", {"name": me.node, "key": self.public_key()})
+
+    def public_key(self) -> str:
+        """This node's public key, as `ssh-ed25519 AAAA...`."""
+        from orxaq_mesh.home.keyfiles import load
+
+        return load(self.home.path / self.identity().key).public.text
+
+    def identity(self) -> Any:
+        """Who this node is: node, log, hub, ledger, trunk, key.
+
+        Raises:
+            Usage: no node lives here.
+        """
+        from orxaq_mesh.home.journal import Journal
+        from orxaq_mesh.sync.identity import identity_of
+
+        if not self.home.journal.exists():
+            raise Usage(f"no node lives in {self.home.path}", hint="mesh init, or mesh join; --home says where else")
+        return identity_of(Journal.open(self.home.journal))
+
+    def hellos(self) -> list[dict[str, Any]]:
+        """Who waits for admission: name, log, fingerprint, key, since; read at the hub."""
+        from orxaq_mesh.keys import PublicKey
+        from orxaq_mesh.kinds.node import WAITING, members
+
+        ledger = self.observe().engine.ledger
+        known = members(ledger.state).by_log
+        found = [(r.body["name"], r.log, r.body["key"], r.at) for r in ledger.hellos() if r.log not in known]
+        found += [(m.name, m.log, m.key, m.at) for m in known.values() if m.standing == WAITING]
+        return [
+            {"name": name, "log": log, "fingerprint": PublicKey.parse(key).fingerprint, "key": key, "since": at}
+            for name, log, key, at in sorted(found)
+        ]
+
+    def admit(self, name: str, fingerprint: str, roles: Sequence[str] = ("node",), **options: Any) -> Answer:
+        """Let a newcomer in whose key has this fingerprint.
+
+        Raises:
+            Refused: nobody of that name and key waits; who does is said.
+        """
+        waiting = [hello for hello in self.hellos() if hello["name"] == name]
+        found = next((hello for hello in waiting if hello["fingerprint"] == fingerprint), None)
+        if found is None:
+            there = ", ".join(hello["fingerprint"] for hello in waiting) or "nobody"
+            what = f"no {name} with key {fingerprint} waits; of that name waits: {there}"
+            raise Refused("NODE-2", what, hint="mesh admit", waiting=waiting)
+        return self.ask("node.admit", {"name": name, "key": found["key"], "roles": sorted(set(roles))}, **options)
+
+    def revoke(self, name: str, reason: str, **options: Any) -> Answer:
+        """Take a node's standing, leases and places in queues away; `name` may be its log."""
+        field = "log" if self._is_log(name) else "name"
+        return self.ask("node.revoke", {field: name, "reason": reason}, **options)
+
+    def _is_log(self, name: str) -> bool:
+        from orxaq_mesh.kinds.node import members
+
+        return name in members(self.state()).by_log
+
+    def rotate(self) -> Answer:
+        """Replace this node's key; its name, roles and leases stay."""
+        from orxaq_mesh.sync.rotation import rotate
+
+        return rotate(self.home, self.settings)
+
+    # Leases and events.
+
+    def acquire(
+        self,
+        lease: str,
+        ttl_ms: int,
+        *,
+        queue: bool = False,
+        priority: int = 0,
+        wait: bool = False,
+        timeout_ms: int | None = None,
+        owner: Any = None,
+        **options: Any,
+    ) -> Answer:
+        """Ask for a lease. `queue`: else wait in line; `wait`: and come back only with the lease, or after a while."""
+        wish: dict[str, Any] = {"lease": lease, "session": self.session, "ttl_ms": ttl_ms}
+        if queue or wait:
+            wish |= {"queue": True, "priority": priority}
+        return self.ask("lease.acquire", wish, wait=wait, timeout_ms=timeout_ms, owner=owner, **options)
+
+    def renew(self, lease: str, *, token: int | None = None, ttl_ms: int | None = None, **options: Any) -> Answer:
+        """Say that the holder lives."""
+        return self.ask("lease.renew", self._under(lease, token) | _given(ttl_ms=ttl_ms), **options)
+
+    def release(self, lease: str, *, token: int | None = None, **options: Any) -> Answer:
+        """Give a lease back, or the place in its queue."""
+        return self.ask("lease.release", self._under(lease, token), **options)
+
+    def take(
+        self,
+        lease: str,
+        ttl_ms: int,
+        *,
+        queue: bool = False,
+        wait: bool = False,
+        timeout_ms: int | None = None,
+        owner: Any = None,
+        **options: Any,
+    ) -> Answer:
+        """Take a lease from a holder that has been silent for its ttl (law TIME); `wait` watches until it has."""
+        wish: dict[str, Any] = {"lease": lease, "session": self.session, "ttl_ms": ttl_ms}
+        wish |= {"queue": True} if queue or wait else {}
+        return self.ask("lease.take", wish, wait=wait, timeout_ms=timeout_ms, owner=owner, **options)
+
+    def break_lease(self, lease: str, reason: str, *, token: int | None = None, **options: Any) -> Answer:
+        """End a grant as an admin; recorded with its reason."""
+        return self.ask("lease.break", {"lease": lease, "reason": reason} | _given(token=token), **options)
+
+    def publish(
+        self,
+        topic: str,
+        type: str,  # noqa: A002 - the field's name
+        payload: Any,
+        *,
+        under: str | None = None,
+        token: int | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Publish an event; `under`: a lease that it acts under (law FENCE)."""
+        wish: dict[str, Any] = {"topic": topic, "type": type, "payload": payload}
+        if under is not None:
+            wish["under"] = self._under(under, token)
+        return self.ask("event.publish", wish, **options)
+
+    def lease(
+        self, name: str, ttl: float, *, wait: bool = True, timeout: float | None = None, **options: Any
+    ) -> Holding:
+        """A lease to hold in a `with` block: acquired at its start, renewed while it lasts, released at its end.
+
+        Args:
+            name: the lease.
+            ttl: seconds after which the fleet may take it from a silent holder.
+            wait: stand in line while another holds it.
+            timeout: seconds to wait at most; None waits for ever.
+        """
+        from orxaq_mesh.holding import Holding
+
+        timeout_ms = None if timeout is None else int(timeout * 1000)
+        return Holding(self, name, int(ttl * 1000), wait=wait, timeout_ms=timeout_ms, **options)
+
+    def _under(self, lease: str, token: int | None) -> dict[str, Any]:
+        return {"lease": lease, "session": self.session} | _given(token=token)
+
+    def ask(
+        self,
+        kind: str,
+        wish: dict[str, Any],
+        *,
+        once: str | None = None,
+        wait: bool = False,
+        timeout_ms: int | None = None,
+        owner: Any = None,
+        dry_run: bool = False,
+    ) -> Answer:
+        """Bring one intent to its verdict.
+
+        Args:
+            kind: a kind of record.
+            wish: its body, as far as the caller knows it.
+            once: idempotency key: the same key twice is one record.
+            wait: come back only when the lease is granted, or after `timeout_ms`.
+            owner: the process (`ProcessId`) for as long as which mesh-sync renews; None: it does not.
+            dry_run: only say what would come of it.
+
+        Raises:
+            MeshError: hub, disk, configuration or ledger is at fault. A verdict is an answer, not an error.
+        """
+        import secrets
+
+        from orxaq_mesh import sync
+        from orxaq_mesh.effects import Intent
+        from orxaq_mesh.home.clock import Clock
+
+        wish = wish | _given(once=once)
+        deadline_ms = None if timeout_ms is None else Clock().now_ms() + timeout_ms
+        intent = Intent(secrets.token_hex(8), kind, wish, wait, list(owner) if owner else None, 0, deadline_ms)
+        answer = (
+            sync.rehearse(self.home, self.settings, intent) if dry_run else sync.ask(self.home, self.settings, intent)
+        )
+        if answer.error is not None:
+            raise answer.error
+        return answer
+
+    # Reading.
+
+    def sync(self) -> dict[str, Any]:
+        """One pass: read the hub, publish what waits. Gives the status afterwards."""
+        from orxaq_mesh import sync
+
+        sync.once(self.home, self.settings)
+        return self.status(offline=True)
+
+    def observe(self) -> Any:
+        """Read the hub and fold, signing and pushing nothing; gives the closed performer with its engine.
+
+        Raises:
+            MeshError: the hub cannot be reached, or the ledger breaks a law.
+        """
+        from orxaq_mesh import sync
+
+        return sync.observe(self.home, self.settings)
+
+    def state(self) -> Any:
+        """The state as last read, from the snapshot; without one the hub is read."""
+        from orxaq_mesh.status import kept_state
+
+        return kept_state(self.home) or self.observe().engine.ledger.state
+
+    def status(self, *, offline: bool = False) -> dict[str, Any]:
+        """One screen of the fleet (design: the fields of `status`). Reads the hub if nobody has of late.
+
+        Args:
+            offline: never read the hub.
+        """
+        from orxaq_mesh.status import status
+
+        return status(self, offline=offline)
+
+    def history(self) -> Any:
+        """The whole ledger as last read, folded anew: `status.History` (judged records, seals)."""
+        from orxaq_mesh.inspect import history
+
+        return history(self)
+
+    def verify(self, source: str | None = None, *, ledger: str | None = None, every_signature: bool = False) -> Any:
+        """Check every law over a whole ledger: the hub's, or a directory's. See `inspect.verify`."""
+        from orxaq_mesh.inspect import verify
+
+        return verify(self, source, ledger=ledger, every_signature=every_signature)
+
+    def show(self, id_prefix: str) -> Any:
+        """One record or seal by its id or the beginning of it. See `inspect.show`."""
+        from orxaq_mesh.inspect import show
+
+        return show(self, id_prefix)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
