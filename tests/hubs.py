@@ -10,6 +10,7 @@ import gzip
 import http.server
 import os
 import shutil
+import signal
 import socket
 import socketserver
 import stat
@@ -183,13 +184,15 @@ def ssh_hub(folder: Path) -> Iterator[Hub]:
     sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     assert sshd, "sshd is needed: apt-get install openssh-server"
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen([sshd, "-D", "-e", "-f", str(home / "sshd_config")], stderr=log)
+        server = subprocess.Popen(
+            [sshd, "-D", "-e", "-f", str(home / "sshd_config")], stderr=log, start_new_session=True
+        )
     try:
         wait_until(lambda: answers(port) or server.poll() is not None, 10)
         assert server.poll() is None, (home / "log").read_text()
         yield Hub(f"ssh://127.0.0.1:{port}{path}", path, {"PATH": f"{bin_}:{os.environ['PATH']}"})
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)  # its sessions too: a client keeps one open
         server.wait()
 
 
