@@ -184,15 +184,16 @@ def ssh_hub(folder: Path) -> Iterator[Hub]:
     sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     assert sshd, "sshd is needed: apt-get install openssh-server"
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", str(home / "sshd_config")], stderr=log, start_new_session=True
-        )
+        server = subprocess.Popen([sshd, "-D", "-e", "-f", str(home / "sshd_config")], stderr=log)
     try:
         wait_until(lambda: answers(port) or server.poll() is not None, 10)
         assert server.poll() is None, (home / "log").read_text()
         yield Hub(f"ssh://127.0.0.1:{port}{path}", path, {"PATH": f"{bin_}:{os.environ['PATH']}"})
     finally:
-        os.killpg(server.pid, signal.SIGTERM)  # its sessions too: a client keeps one open
+        # its sessions outlive it: a client may keep one open for a minute
+        sessions = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=False).stdout
+        for pid in [server.pid, *map(int, sessions.split())]:
+            os.kill(pid, signal.SIGTERM)
         server.wait()
 
 

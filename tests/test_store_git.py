@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,7 @@ def test_ssh_keeps_one_connection_and_leaves_nobody_alive_in_the_store(tmp_path:
         store.poll()
         assert len(list(control.iterdir())) == 1
         store.close()
+        shutil.rmtree(control)
         alive = Alive(tmp_path / "kept")
         assert alive.alone
         alive.close()
@@ -256,13 +258,20 @@ def test_CLOSED_a_hub_that_is_not_there_is_unreachable_and_nothing_was_sent(tmp_
 def test_CLOSED_a_hub_that_stalls_is_given_up_and_no_process_is_left(tmp_path: Path, opened: Opened) -> None:
     stall = threading.Event()
     with http_hub(tmp_path, before=lambda path: stall.wait(60) and None) as hub:
-        store = opened(hub, timeout_ms=300)
+        store = opened(hub, timeout_ms=800)
         new = store.commit(None, {SPINE: b"a\n"}, [], "epoch 1", 1)
-        with pytest.raises(errors.Unreachable, match="too long"):
-            store.poll()
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(store.poll)
+            wait_until(lambda: "git-remote-http" in _everybody() and hub.url in _everybody(), 5)
+            with pytest.raises(errors.Unreachable, match="too long"):
+                reading.result()
         assert store.push("mesh", None, new).outcome is Outcome.UNKNOWN
-        wait_until(lambda: not _children("ls-remote", "push", "git-remote-http"), 5)
+        wait_until(lambda: hub.url not in _everybody(), 5)
         stall.set()
+
+
+def _everybody() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def _children(*words: str) -> list[str]:
@@ -786,14 +795,15 @@ def test_B15_replace_refs_are_ignored(hub: Hub, opened: Opened) -> None:
 # --- CACHE: the store can go at any moment
 
 
-def test_CACHE_a_store_that_was_deleted_is_made_anew(hub: Hub, opened: Opened) -> None:
-    import shutil
-
+@pytest.mark.parametrize("running", [True, False])
+def test_CACHE_a_store_that_was_deleted_is_made_anew(running: bool, hub: Hub, opened: Opened) -> None:
     store = opened(hub, name="gone")
     root = first(store)
-    store.close()
+    if not running:
+        store.close()
     shutil.rmtree(store.path)
-    again = opened(hub, name="gone")
+    again = store if running else opened(hub, name="gone")
+    assert again.poll() == {"mesh": root}
     assert again.kept() == {}
     assert not again.has(root)
     again.fetch(again.poll())

@@ -149,6 +149,7 @@ class GitStore:
             raise errors.Usage(f"not a name for a trunk: {trunk!r}")
         self.trunk, self._timeout_ms = trunk, timeout_ms
         self._base, self._control_dir = environ, ssh_control_dir
+        self._head = self.path / "HEAD"
         self._hint = _CACHE_HINT.format(self.path)
         self._alive: Alive | None = None
         self._opened: tuple[Processes, Reader] | None = None
@@ -339,9 +340,10 @@ class GitStore:
         return self._open()[1]
 
     def _open(self) -> tuple[Processes, Reader]:
-        if self._opened:
+        if self._opened and self._head.exists():
             return self._opened
-        if not (self.path / "HEAD").exists():
+        self.close()  # somebody deleted the store meanwhile, as they may (law CACHE)
+        if not self._head.exists():
             # An empty hub does not tell its object format; one on this disk has it in its configuration.
             self._make(object_format(Path(self.hub_url.removeprefix("file://"))) or "sha1")
         if (self.path / "shallow").exists() or (self.path / "info" / "grafts").exists():
@@ -369,7 +371,7 @@ class GitStore:
                 fresh.rename(self.path)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        if not (self.path / "HEAD").exists():
+        if not self._head.exists():
             raise errors.MeshFault(f"something else is where the store belongs: {self.path}")
 
     def _follow_format(self, tips: Mapping[str, Oid]) -> None:
