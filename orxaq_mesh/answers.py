@@ -74,6 +74,14 @@ def timed_out(state: State, intent: Intent, record: str | None) -> Answer:
     return Answer("unknown", "PUSH", record=record, error=Unreachable("the hub did not say in time what came of it"))
 
 
+def given_back(state: State, intent: Intent, record: str) -> Answer:
+    """A wait that ended because this node released what was asked for."""
+    facts = lease_facts(state, intent.wish["lease"])
+    facts |= {"token": None, "holder_token": facts["token"], "withdrawn": True}
+    what = f"the request for {intent.wish['lease']} was given back meanwhile, by a release of the same session"
+    return Answer(REFUSED, "LEASE-7", "withdrawn", record, what, "mesh lease acquire --wait", facts)
+
+
 def unreached(error: MeshFault, record: str | None) -> Answer:
     """The hub does not answer; what is signed already will be tried again."""
     if record is None:

@@ -43,16 +43,18 @@ from orxaq_mesh.effects import (
 from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Refused
 from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import FENCED, REFUSED, Moment
-from orxaq_mesh.kinds.lease import Lease, leases, waiting
-from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.lease import MAX_TTL_MS, Lease, leases, waiting
+from orxaq_mesh.kinds.node import WRITERS, members
 from orxaq_mesh.ledger import Broken, Finding, Ledger
-from orxaq_mesh.record import Record, Seal, Value, canonical, unsigned
+from orxaq_mesh.record import BadLine, Record, Seal, Value, canonical, unsigned
 from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.silence import Watch
 
 RENEWALS_A_TTL = 3
 _TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
 _NO_SIG = "A" * 86 + "=="
+_LONG_AGO_MS = -(MAX_TTL_MS + 1)
+"""Before this machine booted: what was confirmed then is believed no longer (law TIME)."""
 
 
 class _Wish(NamedTuple):
@@ -68,7 +70,7 @@ class Engine:
     def __init__(self, me: Me, ledger: Ledger, memory: Memory, pace: Pace, trunk: str | None = None) -> None:
         self.me, self.ledger, self.pace, self.trunk = me, ledger, pace, trunk
         self.last, self.signed_seal, self.seen = memory.last, memory.seal, memory.seen
-        self.pending: list[Record] = list(memory.records)
+        self.pending = self._unsealed(memory.records)
         self.holds = {hold.record: hold for hold in memory.holds}
         self.intents: dict[str, Intent] = {}
         self.record_of: dict[str, str] = {}
@@ -78,17 +80,19 @@ class Engine:
         self.confirmed_ms: dict[str, tuple[int, int]] = {}
         self.watch = Watch()
         self.look_begun_ms: int | None = None
-        self.look_due_ms = self.not_before_ms = 0
-        self.failures = 0
+        self.look_due_ms = self.not_before_ms = self.push_ready_ms = 0
+        self.failures = self.vetoes = 0
         self.outbox_seq = 0
         self.contended = False
         self.broken: MeshError | None = None
         self.findings: tuple[Finding, ...] = ()
+        self.parted = ""
         ledger.offer(self.pending)
 
     def step(self, given: Input, now: Now) -> list[Effect]:
         """Take in one input, and say what to do about it, in order."""
         effects: list[Effect] = []
+        self.push_ready_ms = now.push_ready_ms
         match given:
             case Ask(intent):
                 self.intents[intent.id] = intent
@@ -107,20 +111,23 @@ class Engine:
 
     def remember(self, memory: Memory) -> None:
         """Another process of this node wrote to the journal meanwhile: go on from there."""
-        head = self.ledger.state.heads.get(self.me.log, (0, ""))[0]
         self.last, self.signed_seal = memory.last, memory.seal
         self.seen = max(self.seen, memory.seen)
-        self.pending = [record for record in memory.records if record.seq > head]
+        self.pending = self._unsealed(memory.records)
         self.holds = {hold.record: hold for hold in memory.holds}
         self.ledger.offer(self.pending)
+
+    def _unsealed(self, records: Iterable[Record]) -> list[Record]:
+        head = self.ledger.state.heads.get(self.me.log, (0, ""))[0]
+        return [record for record in records if record.seq > head]
 
     def wake_ms(self) -> int:
         """When the next `Tick` is due, on the boot-time clock, if nothing happens before."""
         times = [self.look_due_ms]
         times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
-        times += [due for _, due in self._renewals()]
-        if self.pending:
-            times.append(self.not_before_ms)
+        if self.flight is None and self.broken is None and self._heard():
+            times += [due for _, due in self._renewals()]
+            times += [due for due in (self._publish_due_ms(),) if due is not None]
         return min(times)
 
     def rehearse(self, intent: Intent, now: Now) -> Answer:
@@ -128,7 +135,7 @@ class Engine:
         if earlier := answers.done_before(self.ledger.state, self.me.name, intent):
             return earlier
         try:
-            draft = read_record(canonical(self._value(intent.kind, self._body(intent), now)))
+            draft = self._drafted(self._value(intent.kind, self._body(intent), now))
         except Refused as no:
             return answers.refused(no)
         moment = Moment(self.ledger.state.epoch + 1)
@@ -142,7 +149,7 @@ class Engine:
         if held is None or not held.held_by(self.me.name, session):
             return None
         token, sent_ms = self.confirmed_ms.get(name, (0, 0))
-        return sent_ms + held.ttl_ms if token == held.token else 0
+        return sent_ms + held.ttl_ms if token == held.token else _LONG_AGO_MS
 
     # Reading the hub.
 
@@ -154,6 +161,7 @@ class Engine:
         if self.broken is None:
             self.ledger.offer(look.offered)
             self._watch_silence(look)
+            effects += self._restored_backup()
         return effects
 
     def _looked(self, look: Looked, now: Now) -> list[Effect]:
@@ -175,7 +183,7 @@ class Engine:
         if reading.seals:
             self.seen = (trial.state.epoch, trial.state.seal)
             effects += [Save(seen=self.seen), *self._hear(reading.judged)]
-        return effects + self._restored_backup()
+        return effects
 
     def _rolled_back(self, trunk: str | None, trial: Ledger, seals: Sequence[Seal]) -> list[Finding]:
         """Law SEEN: the newest seal that this node has seen must be on the spine."""
@@ -196,14 +204,18 @@ class Engine:
         return [Say("alarm", finding._asdict()) for finding in self.findings if finding not in known]
 
     def _restored_backup(self) -> list[Effect]:
-        """CHAIN: a log that is further on at the hub than in its own journal must not be written on."""
-        ahead = max((r.seq for r in self.ledger.waiting.values() if r.log == self.me.log), default=0)
-        ahead = max(ahead, self.ledger.state.heads.get(self.me.log, (0, ""))[0])
-        if ahead <= self.last[0]:
+        """CHAIN: a log that goes on at the hub otherwise than in its own journal must not be written on."""
+        member = members(self.ledger.state).by_log.get(self.me.log)
+        run = self.ledger.authentic(self.me.log)
+        seq, id_ = (run[-1].seq, run[-1].id) if run else self.ledger.state.heads.get(self.me.log, (0, ""))
+        if not seq or (seq, id_) == self.last or (member is not None and not member.admitted):
+            self.parted = ""
             return []
-        what = f"the hub has seq {ahead} of {self.me.log}, this node's journal ends at {self.last[0]}"
+        what = f"the hub has seq {seq} of {self.me.log} ({id_[:12]}), "
+        what += f"this node's journal ends at {self.last[0]} ({self.last[1][:12]})"
         self.broken = MeshFault(f"{what}: restored from a backup, or a copied key?", hint="mesh node rotate")
-        return [Say("alarm", {"law": "CHAIN", "reason": what})]
+        known, self.parted = self.parted, what
+        return [] if known == what else [Say("alarm", {"law": "CHAIN", "reason": what})]
 
     def _watch_silence(self, look: Looked) -> None:
         """TIME: what this reading showed of every lease that somebody else holds."""
@@ -253,16 +265,17 @@ class Engine:
         if ended.outcome == LOST:
             self.flight = None
             return self._vetoed(ended, now) if ended.vetoed else self._lost(ended, publish)
-        self.failures, self.contended = 0, False
+        self.failures, self.vetoes, self.contended = 0, 0, False
         if publish.seal is None:
             self.flight = None
             self.outbox_seq = publish.records[-1].seq
             # Others were lost too; the first of them to come back seals for all.
             self.not_before_ms = self.look_due_ms = now.ms + int(min(self.pace.waiting_ms, 400) * now.dice)
             return self._sent_for_admission(publish)
-        self.look_due_ms = now.ms + self._interval_ms()
         effects = self._take_in(ended.trunk, ended.changes, ())
         self.flight = None
+        # Counted from the last reading: outboxes are only seen there, and a busy node must not forget them.
+        self.look_due_ms = max(now.ms, (self.look_begun_ms or 0) + self._interval_ms())
         return effects
 
     def _lost(self, ended: Published, publish: Publish) -> list[Effect]:
@@ -270,8 +283,8 @@ class Engine:
         return [Say("push", {"outcome": LOST, "reason": ended.reason})]
 
     def _vetoed(self, ended: Published, now: Now) -> list[Effect]:
-        self.failures += 1
-        self.not_before_ms = now.ms + int(1000 * 2 ** min(self.failures, 8) * (0.5 + now.dice))
+        self.vetoes += 1
+        self.not_before_ms = now.ms + int(1000 * 2 ** min(self.vetoes, 8) * (0.5 + now.dice))
         self.look_due_ms = self.not_before_ms
         effects: list[Effect] = [Say("push", {"outcome": LOST, "vetoed": True, "reason": ended.reason})]
         fault = MeshFault(f"the hub refused the push: {ended.reason}", hint="mesh doctor")
@@ -288,21 +301,21 @@ class Engine:
 
     def _hear(self, judged: Sequence[Judged]) -> list[Effect]:
         effects: list[Effect] = []
-        asked = {record: intent_id for intent_id, record in self.record_of.items()}
-        head = self.ledger.state.heads.get(self.me.log, (0, ""))[0]
-        self.pending = [record for record in self.pending if record.seq > head]
+        self.pending = self._unsealed(self.pending)
         self._confirm(judged)
         for item in judged:
             effects.append(Say("sealed", answers.sealed(item)))
-            if intent := self.intents.get(asked.get(item.record.id, "")):
+            for intent in [i for i in self.intents.values() if self.record_of.get(i.id) == item.record.id]:
                 effects += self._judged(intent, item)
+        given_back = {item.record.body["record"] for item in judged if item.verdict.result in ("withdrawn", "released")}
         for intent in [intent for intent in self.intents.values() if intent.wait]:
-            effects += self._granted(intent)
+            effects += self._granted(intent) or self._displaced(intent, given_back)
         return effects
 
     def _confirm(self, judged: Sequence[Judged]) -> None:
         """TIME: a holder counts its ttl from before it sent the grant or renewal that is now confirmed."""
-        sent_ms = self.flight[1] if self.flight else self.look_begun_ms or 0
+        before_ms = _LONG_AGO_MS if self.look_begun_ms is None else self.look_begun_ms
+        sent_ms = self.flight[1] if self.flight else before_ms
         own = {
             item.record.id for item in judged if item.record.log == self.me.log and item.verdict.outcome == "applied"
         }
@@ -319,7 +332,8 @@ class Engine:
         if intent.wait and verdict.rule in _TRY_AGAIN and verdict.outcome == REFUSED:
             del self.record_of[intent.id]
             return []
-        return [self._tell(intent, answers.judged(self.ledger.state, item))]
+        earlier = answers.done_before(self.ledger.state, self.me.name, intent) if verdict.rule == "ONCE" else None
+        return [self._tell(intent, earlier or answers.judged(self.ledger.state, item))]
 
     def _granted(self, intent: Intent) -> list[Effect]:
         """A wait ends when its session holds the lease, whoever's record it was that passed it on."""
@@ -327,6 +341,18 @@ class Engine:
         if intent.id not in self.record_of or not held or not held.held_by(self.me.name, intent.wish["session"]):
             return []
         return [self._tell(intent, answers.granted(self.ledger.state, held))]
+
+    def _displaced(self, intent: Intent, given_back: set[str]) -> list[Effect]:
+        """A wait whose place is gone ends if this node gave it back, and else asks again: it is never forgotten."""
+        name, session, record = intent.wish["lease"], intent.wish["session"], self.record_of.get(intent.id)
+        if record is None or any(waits.id == record for waits in self.pending):
+            return []
+        if waiting(self.ledger.state, self.me.name, name, session) is not None:
+            return []
+        if record in given_back:
+            return [self._tell(intent, answers.given_back(self.ledger.state, intent, record))]
+        del self.record_of[intent.id]
+        return []
 
     def _tell(self, intent: Intent, answer: Answer) -> Tell:
         self.intents.pop(intent.id, None)
@@ -343,20 +369,20 @@ class Engine:
     # Planning: what is to be signed and pushed now.
 
     def _plan(self, now: Now) -> list[Effect]:
-        if self.flight is not None:
-            return self._look_if_due(now)
         effects = self._time_out(now)
+        if self.flight is not None:
+            return effects + self._look_if_due(now)
         if self.broken is not None:
             broken = self.broken
             effects += [self._tell(i, Answer("unknown", "CLOSED", error=broken)) for i in list(self.intents.values())]
             return effects + self._look_if_due(now)
-        if self._unheard():
+        if not self._heard():
             return effects + self._look_if_due(now)
         for intent in list(self.intents.values()):
             if intent.id not in self.record_of:
                 effects += self._draft(intent, now)
         for wish in [*self._due_renewals(now), *self._due_takes(now), *self._due_withdrawals()]:
-            effects += self._sign(wish.kind, wish.body, now)[1]
+            effects += self._wished(wish, now)
         published = self._publish(now)
         launched = any(isinstance(effect, Publish) for effect in published)
         return effects + published + ([] if launched else self._look_if_due(now))
@@ -364,10 +390,9 @@ class Engine:
     def _look_if_due(self, now: Now) -> list[Effect]:
         return [Look()] if now.ms >= self.look_due_ms else []
 
-    def _unheard(self) -> bool:
-        """Whether somebody asks for something while the hub does not answer: nothing is signed then (law CLOSED)."""
-        asked = any(intent_id not in self.record_of for intent_id in self.intents)
-        return asked and (self.look_begun_ms is None or self.failures > 0)
+    def _heard(self) -> bool:
+        """Whether the hub answers. While it does not, nothing is signed and nothing pushed (law CLOSED)."""
+        return self.look_begun_ms is not None and not self.failures
 
     def _time_out(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
@@ -383,18 +408,35 @@ class Engine:
         state = self.ledger.state
         if earlier := answers.done_before(state, self.me.name, intent):
             return [self._tell(intent, earlier)]
+        if (signed := self._signed_before(intent)) is not None:
+            self.record_of[intent.id] = signed.id
+            return []
         try:
             body = self._body(intent)
             record, effects = self._sign(intent.kind, body, now, intent)
         except Refused as no:
-            if (self.look_begun_ms or 0) < intent.asked_ms and not self.failures:
-                self.look_due_ms = now.ms
+            if self.look_begun_ms is None or self.failures or self.look_begun_ms < intent.asked_ms:
+                self.look_due_ms = self.look_due_ms if self.failures else now.ms
                 return []
             if intent.wait and no.rule == "TIME":
                 return []
             return [self._tell(intent, answers.refused(no))]
         self.record_of[intent.id] = record.id
         return effects
+
+    def _signed_before(self, intent: Intent) -> Record | None:
+        """ONCE: the record with this intent's idempotency key that waits for its seal."""
+        once = intent.wish.get("once")
+        same = (r for r in self.pending if r.kind == intent.kind and r.body.get("once") == once)
+        return next(same, None) if once is not None else None
+
+    def _wished(self, wish: _Wish, now: Now) -> list[Effect]:
+        """Sign what the node does of itself; a rule that says no concerns nobody else."""
+        try:
+            return self._sign(wish.kind, wish.body, now)[1]
+        except Refused as no:
+            self.holds = {record: hold for record, hold in self.holds.items() if hold.lease != wish.body["lease"]}
+            return [Say("held_back", {"kind": wish.kind, "rule": no.rule, "reason": no.what})]
 
     def _body(self, intent: Intent) -> Value:
         wish = dict(intent.wish)
@@ -412,7 +454,7 @@ class Engine:
         """
         state = self.ledger.state
         value = self._value(kind, body, now)
-        draft = read_record(canonical(value))
+        draft = self._drafted(value)
         verdict, _ = kinds.judge(state, draft, Moment(state.epoch + 1))
         if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
             raise answers.refusal(state, draft, verdict)
@@ -422,6 +464,19 @@ class Engine:
         self.ledger.offer([record])
         hold = self._hold(record, intent)
         return record, [Save(records=[record], hold=hold)]
+
+    def _drafted(self, value: Value) -> Record:
+        """The record that a value would be.
+
+        Raises:
+            Refused: no line can hold it (law LINE).
+        """
+        try:
+            return read_record(canonical(value))
+        except BadLine as bad:
+            raise Refused(bad.law, bad.reason, hint=f"mesh explain {bad.law}") from None
+        except TypeError as error:
+            raise Refused("LINE", f"not in canonical form: {error}", hint="mesh explain LINE") from None
 
     def _value(self, kind: str, body: Value, now: Now) -> Value:
         """The next record of the own log, with a `sig` that is none."""
@@ -444,24 +499,32 @@ class Engine:
         self.holds[record.id] = hold
         return hold
 
-    def _publish(self, now: Now) -> list[Effect]:
-        if not self.pending or now.ms < max(self.not_before_ms, now.push_ready_ms):
-            return []
+    def _publish_due_ms(self) -> int | None:
+        """When the next push may go; None where there is nothing to push, or only others can do more for it."""
+        if not self.pending or not (self._may_seal() or self._outbox_lacks()):
+            return None
+        return max(self.not_before_ms, self.push_ready_ms)
+
+    def _may_seal(self) -> bool:
         member = members(self.ledger.state).by_log.get(self.me.log)
-        may_seal = member is not None and member.may_seal()
-        if (self.contended or not may_seal) and self.pending[-1].seq > self.outbox_seq:
-            return self._launch(Publish(self.trunk, tuple(self.pending), None), now)
-        if not may_seal:
+        return member is not None and member.may_seal()
+
+    def _outbox_lacks(self) -> bool:
+        return self.pending[-1].seq > self.outbox_seq
+
+    def _publish(self, now: Now) -> list[Effect]:
+        due_ms = self._publish_due_ms()
+        if due_ms is None or now.ms < due_ms:
             return []
+        if (self.contended or not self._may_seal()) and self._outbox_lacks():
+            return self._launch(Publish(self.trunk, tuple(self.pending), None), now)
         return self._seal(now)
 
     def _seal(self, now: Now) -> list[Effect]:
         """Close the next epoch over all that waits; a seal that was signed on this parent goes out again as it is."""
         seal, effects = self.signed_seal, []
         if seal is None or seal.parent != self.ledger.state.seal:
-            taken = self.ledger.sealable()
-            if self.me.log not in taken:
-                return []
+            taken = self.ledger.sealable(self.me.log)
             value = self.ledger.draft_seal(self.me.log, taken, now.at)
             seal = read_seal(canonical({**value, "sig": self.me.sign(unsigned(value))}))
             self.signed_seal = seal
@@ -469,9 +532,16 @@ class Engine:
         try:
             taken = self.ledger.taken_by(seal)
         except Broken as broken:
-            return [Say("waits", {"reason": broken.finding.reason})]
+            return self._blocked(broken, now)
         records = tuple(record for run in taken.values() for record in run)
         return effects + self._launch(Publish(self.trunk, records, seal), now)
+
+    def _blocked(self, broken: Broken, now: Now) -> list[Effect]:
+        """What the one seal signed on this parent takes in is not here (any more): let others seal on it."""
+        if self._outbox_lacks():
+            return self._launch(Publish(self.trunk, tuple(self.pending), None), now)
+        self.not_before_ms = now.ms + self.pace.waiting_ms
+        return [Say("waits", {"reason": broken.finding.reason})]
 
     def _launch(self, publish: Publish, now: Now) -> list[Effect]:
         self.flight = (publish, now.ms)
@@ -481,6 +551,8 @@ class Engine:
 
     def _renewals(self) -> Iterator[tuple[Lease, int]]:
         """The leases that this node renews, and when each is due."""
+        if not self._may_write():
+            return
         by_name = leases(self.ledger.state).by_name
         for hold in self.holds.values():
             held = by_name.get(hold.lease)
@@ -488,7 +560,11 @@ class Engine:
                 continue
             if not any(record.body.get("lease") == held.name for record in self.pending):
                 token, sent_ms = self.confirmed_ms.get(held.name, (0, 0))
-                yield held, sent_ms + held.ttl_ms // RENEWALS_A_TTL if token == held.token else 0
+                yield held, sent_ms + held.ttl_ms // RENEWALS_A_TTL if token == held.token else _LONG_AGO_MS
+
+    def _may_write(self) -> bool:
+        member = members(self.ledger.state).by_log.get(self.me.log)
+        return member is not None and member.admitted and not WRITERS.isdisjoint(member.roles)
 
     def _due_renewals(self, now: Now) -> Iterable[_Wish]:
         for held, due_ms in list(self._renewals()):

@@ -296,16 +296,28 @@ class Ledger:
                 self.waiting[record.id] = record
 
     def authentic(self, log: str) -> list[Record]:
-        """The waiting records of a log that follow its head without a gap, up to the last one that verifies."""
-        seq, last = self.state.heads.get(log) or (0, self._first_prev(log))
-        after = {record.prev: record for record in self._waiting_of(log)}
-        run: list[Record] = []
-        while (record := after.get(last)) and record.seq == seq + 1:
-            run.append(record)
-            seq, last = record.seq, record.id
-        while run and not self._verifies(run):
-            run.pop()
-        return run
+        """The longest run of waiting records of a log that follows its head without a gap and whose last verifies.
+
+        Lines that nobody signed may claim the same places: each chain is followed back from its end (law LIVE).
+        """
+        for tip in sorted(self._waiting_of(log), key=lambda record: (-record.seq, record.id)):
+            run = self._run_to(tip)
+            if run and self._verifies(run):
+                return run
+        return []
+
+    def _run_to(self, tip: Record) -> list[Record]:
+        """The waiting records from the head of a log to this one; none where a link is missing."""
+        seq, last = self.state.heads.get(tip.log) or (0, self._first_prev(tip.log))
+        run, record = [tip], tip
+        while record.seq > seq + 1:
+            before = self.waiting.get(record.prev)
+            if before is None or before.log != tip.log or before.seq != record.seq - 1:
+                return []
+            run.append(before)
+            record = before
+        run.reverse()
+        return run if record.prev == last and record.seq == seq + 1 else []
 
     def _waiting_of(self, log: str) -> Iterator[Record]:
         return (record for record in self.waiting.values() if record.log == log)
@@ -318,10 +330,18 @@ class Ledger:
             return False
         return True
 
-    def sealable(self) -> dict[str, list[Record]]:
-        """What the next seal may take in: admitted logs' runs, and hellos alone (law SEAL)."""
+    def sealable(self, own: str = "") -> dict[str, list[Record]]:
+        """What the next seal may take in: admitted logs' runs, and hellos alone (law SEAL).
+
+        Args:
+            own: the log that goes first, then admitted ones: no crowd of strangers keeps a member waiting (law LIVE).
+        """
         taken: dict[str, list[Record]] = {}
-        for log in sorted({record.log for record in self.waiting.values()})[:MAX_HEADS]:
+        known = members(self.state).by_log
+        logs = {record.log for record in self.waiting.values()}
+        for log in sorted(logs, key=lambda log: (log != own, log not in known, log)):
+            if len(taken) == MAX_HEADS:
+                break
             run = self.authentic(log)
             member = members(self.state).by_log.get(log)
             if member is None or not member.admitted:
