@@ -1,0 +1,164 @@
+"""The play: four acts on both sides at once, then four questions to the ledger.
+
+Knows: the order of what happens, the words between, and what the whole comes to.
+Knows not: processes (`stage`), what is read in each act (`acts`, `proofs`), how a line looks (`page`).
+
+    play(keep=False, as_json=True)          # one JSON document; 0, or 1 and what did not happen
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from orxaq_mesh.demo.acts import BAD, GOOD, NODES, TTL_MS, LeftSide, Line, RightSide, Side
+from orxaq_mesh.demo.page import Page
+from orxaq_mesh.demo.proofs import Flip, ask_ssh_keygen, fenced_by, flip_a_byte, verified_by
+from orxaq_mesh.demo.stage import Facts, Stage
+from orxaq_mesh.errors import DONE, FAULT, MeshError
+from orxaq_mesh.home.process import environment
+
+ACTS: tuple[tuple[str, Callable[[Any], None]], ...] = (
+    ("A hub on each side", lambda side: side.set()),
+    ("oak takes the lock to deploy v1", lambda side: side.take()),
+    ("oak's laptop falls asleep, just before the write (SIGSTOP)", lambda side: side.sleep()),
+    (f"elm waits until oak's {TTL_MS // 1000} s are over, and deploys v2", lambda side: side.take_over()),
+    ("oak wakes and knows nothing of it (SIGCONT)", lambda side: side.wake()),
+)
+LEFT = (
+    "A LOCK FILE ON GIT",
+    "As people build it today: a file with a ttl, moved by compare-and-swap (git push --force-with-lease).",
+)
+RIGHT = (
+    "ORXAQ-MESH",
+    "A signed lease with a token that only grows. prod.txt remembers the highest token it has seen (mesh gate).",
+)
+
+
+class Play:
+    """One performance: the page it is shown on, and the document that it amounts to."""
+
+    def __init__(self, stage: Stage, page: Page) -> None:
+        self._stage, self._page = stage, page
+        self.document: Facts = {"ok": False, "ttl_ms": TTL_MS, "acts": [], "proofs": {}}
+
+    def perform(self) -> None:
+        """All of it.
+
+        Raises:
+            MeshError: something did not happen.
+        """
+        page = self._page
+        page.title(
+            "One job, two locks, one sleeping laptop",
+            "The same job runs on both sides at the same time, and meets the same fault. All of it is real: processes, "
+            "repositories, signals.",
+        )
+        page.heads(LEFT, RIGHT)
+        left, right = LeftSide(self._stage), RightSide(self._stage)
+        self._acts(left, right)
+        page.verdict(
+            (f"\u2717 prod.txt went back: v2 \u2192 {left.version()}. Every push was a correct swap.", BAD),
+            (f"\u2713 prod.txt is {right.version()}. The late write bounced off.", GOOD),
+        )
+        self._proofs(right)
+        self.document |= {"ok": True, "prod": {"left": left.version(), "right": right.version()}}
+
+    def _acts(self, left: Side, right: Side) -> None:
+        with ThreadPoolExecutor(2) as both:
+            for title, act in ACTS:
+                self._page.act(title)
+                self._together([both.submit(act, side) for side in (left, right)])
+                said = left.said(), right.said()
+                self._page.sides(*said)
+                sides = {"left": _told(said[0]), "right": _told(said[1])}
+                self.document["acts"].append({"act": title, **sides})
+
+    def _together(self, started: list[Future[None]]) -> None:
+        """Wait for both sides. If one fails the other must not be waited for: it may wait for what never comes."""
+        try:
+            for side in started:
+                side.result()
+        except BaseException:
+            self._stage.end()
+            raise
+
+    def _proofs(self, right: RightSide) -> None:
+        page, proofs = self._page, self.document["proofs"]
+        page.act("Every node has its own copy and judges oak's late report by itself")
+        proofs["fenced"] = fenced = fenced_by(right)
+        for node, found in fenced.items():
+            page.found(f"{node}: {found['verdict']}", f"record {right.report[:16]}, rule {found['rule']}")
+
+        page.act("In a copy of the ledger one byte is changed, and `mesh verify` looks at it")
+        flip = flip_a_byte(right)
+        proofs["flipped"] = flip._asdict()
+        self._show_flip(flip)
+
+        page.act("Every node verifies every signature of the whole ledger; the digests of the state are equal")
+        proofs["verified"] = verified = verified_by(right)
+        for node, found in verified.items():
+            counts = f"{found['records']} records, {found['seals']} seals"
+            page.found(f"{node}: {counts}", f"state {found['state'][:32]}...")
+
+        page.act("No need to believe us: stock ssh-keygen verifies oak's report. Try it:")
+        signature = ask_ssh_keygen(right, self._stage)
+        proofs["ssh_keygen"] = signature._asdict()
+        page.found("ssh-keygen:", signature.answer)
+        self._end(signature.command)
+
+    def _show_flip(self, flip: Flip) -> None:
+        finding = flip.finding
+        self._page.found(f"{flip.file}, line {flip.line}", f"a {flip.was} became a {flip.became}; exit {flip.exit}")
+        self._page.write(f"    {finding['law']}: {finding['reason']}", "dim")
+
+    def _end(self, command: str) -> None:
+        seconds = self._stage.now_ms() / 1000
+        self.document["seconds"] = round(seconds, 1)
+        kept = f" Everything is kept in {self._stage.path}." if self._stage.keep else ""
+        self._page.write()
+        self._page.write(f"{len(NODES)} nodes, {seconds:.0f} seconds, no network.{kept}", "dim")
+        self._page.write()
+        self._page.verbatim(command)
+
+
+def _told(lines: list[Line]) -> list[Facts]:
+    return [line._asdict() for line in lines]
+
+
+def play(keep: bool, as_json: bool) -> int:
+    """See `demo.run`."""
+    with _mortal(), Stage(keep) as stage:
+        page = Page(sys.stdout, environment(), silent=as_json)
+        show = Play(stage, page)
+        if keep:
+            show.document["directory"] = str(stage.path)
+        try:
+            show.perform()
+        except MeshError as error:
+            show.document["missed"] = error.what
+            page.write()
+            page.write(f"\u2717 {error.what}", BAD)
+    if as_json:
+        sys.stdout.write(json.dumps({"schema_version": 1, "data": show.document}) + "\n")
+    return DONE if show.document["ok"] else FAULT
+
+
+@contextlib.contextmanager
+def _mortal() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the play like Ctrl-C does: nothing that was started outlives it."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
