@@ -1,8 +1,8 @@
 """A full check of a ledger, from genesis, with a finding for everything that breaks a law.
 
 Knows: which checks a whole tree allows beyond those of a reader that follows along: its exact bytes (law RENDER),
-every digest (law DIGEST), whose ledger it is (law SIG), and where a broken chain begins.
-Knows not: where files come from (`reading`), the laws' own checks (`ledger`).
+every digest (law DIGEST), and whose ledger it is (law SIG).
+Knows not: where files come from (`reading`), the laws' own checks (`ledger`), what else is to blame (`causes`).
 
     report = verify(None, "ledger", ledger="SHA256:...")
     report.ok, report.epoch, report.state
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orxaq_mesh import fold
 from orxaq_mesh.fold import Judged
+from orxaq_mesh.inspect.causes import broken_chains, causes, lines_of
 from orxaq_mesh.inspect.reading import Files, from_folder, from_hub, is_ledger, open_store
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Finding, Ledger, Reading
-from orxaq_mesh.record import NOTHING, BadLine, Record, Seal, epoch_place, log_place, parse_path
-from orxaq_mesh.schema import read_line
+from orxaq_mesh.record import NOTHING, Record, Seal, epoch_place, log_place
 from orxaq_mesh.store import Change
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def verify(
     reader = Ledger()
     reader.signatures = "every" if every_signature else "heads"
     reading = reader.read(files)
-    findings += _causes(reading.findings, files)
+    findings += causes(reading.findings, files, reader.id)
     findings += _wrong_digests(reading)
-    wanted = ledger or _home_ledger(mesh)
+    wanted = _home_ledger(mesh) if ledger is None else ledger
     if wanted is not None:
         findings += _another_ledger(reader, wanted)
     if mesh is not None and source is None:
@@ -175,7 +175,7 @@ def _not_rendered(files: Sequence[Change], reading: Reading, waiting: Iterable[R
         return [Finding("SEAL", *epoch_place(1), "there is no seal of epoch 1")]
     if not differs:
         return []
-    found = list(_walked(files))
+    found = list(broken_chains(lines_of(files)))
     return found or [
         Finding("RENDER", file.path, 1, "not the bytes that rendering its lines gives") for file in differs
     ]
@@ -189,73 +189,3 @@ def _rendered(judged: Iterable[Judged], seals: Iterable[Seal], waiting: Iterable
     for seal in seals:
         lines.setdefault(epoch_place(seal.epoch).file, []).append(seal.line)
     return {path: b"\n".join([*found, b""]) for path, found in lines.items()}
-
-
-# Where it began: a reader stops at the first seal that does not stand, a walk along the lines does not.
-
-
-def _causes(found: Sequence[Finding], files: Sequence[Change]) -> list[Finding]:
-    """The findings of a reading, with those of a walk along every chain; of mere consequences one a log.
-
-    Behind a broken line the rest of its log hangs in the air too; to name each of those lines would hide the one.
-    """
-    if not found:
-        return []
-    walked = list(_walked(files))
-    causes = {(finding.file, finding.line) for finding in walked}
-    kept: list[Finding] = []
-    told: set[str | None] = set()
-    for finding in found:
-        log = (parse_path(finding.file) or (None, 0))[0]
-        if log is not None and finding.law == "CHAIN" and (finding.file, finding.line) not in causes:
-            if log in told:
-                continue
-            told.add(log)
-        kept.append(finding)
-    lines = {(finding.file, finding.line) for finding in kept}
-    return kept + [finding for finding in walked if (finding.file, finding.line) not in lines]
-
-
-def _walked(files: Iterable[Change]) -> Iterator[Finding]:
-    """Each line that does not follow the line before it, in the spine and in each log."""
-    for _, segments in groupby(sorted(files, key=_chain_and_path), key=lambda file: _chain_and_path(file)[0]):
-        last: tuple[int, str] | None = None
-        for file in segments:
-            if not file.new:
-                yield Finding("RENDER", file.path, 0, "an empty file")
-            first = (parse_path(file.path) or (None, 0))[1]
-            for number, line in enumerate((file.new or b"").split(b"\n")[:-1], 1):
-                here = _link(line)
-                if here is None:
-                    last = None  # its own finding says why
-                    continue
-                before = last or ((first - 1, "") if number == 1 else None)
-                if before and (broken := _break(before, here)):
-                    law, reason = broken
-                    yield Finding(law, file.path, number, reason)
-                last = here[:2]
-
-
-def _chain_and_path(file: Change) -> tuple[str, str]:
-    return (parse_path(file.path) or (None, 0))[0] or "", file.path
-
-
-def _link(line: bytes) -> tuple[int, str, str] | None:
-    """(number, id, id of the one before) of a line; None where it is none."""
-    try:
-        item = read_line(line)
-    except BadLine:
-        return None
-    return (item.epoch, item.id, item.parent) if isinstance(item, Seal) else (item.seq, item.id, item.prev)
-
-
-def _break(last: tuple[int, str], here: tuple[int, str, str]) -> tuple[str, str] | None:
-    """(law, reason) where a line does not follow the one before it."""
-    number, id_, before = here
-    if id_ == last[1]:
-        return "RENDER", f"number {number} stands twice"
-    if number != last[0] + 1:
-        return "CHAIN", f"number {number} follows number {last[0]}"
-    if last[1] and before != last[1]:
-        return "CHAIN", f"number {number} names {before[:12]} as the one before it, which is {last[1][:12]}"
-    return None
