@@ -84,6 +84,7 @@ class Engine:
         self.failures = self.vetoes = 0
         self.outbox_seq = 0
         self.contended = False
+        self.outrun = False  # the trunk is known to have moved on: read it before the next seal
         self.broken: MeshError | None = None
         self.findings: tuple[Finding, ...] = ()
         self.parted = ""
@@ -157,7 +158,7 @@ class Engine:
         """What a reading of the hub comes to, without acting on it."""
         self.flight = None
         effects = self._take_in(look.trunk, look.changes, look.findings)
-        self.look_begun_ms, self.failures = look.begun_ms, 0
+        self.look_begun_ms, self.failures, self.outrun = look.begun_ms, 0, False
         if self.broken is None:
             self.ledger.offer(look.offered)
             self._watch_silence(look)
@@ -259,7 +260,7 @@ class Engine:
         if self.flight is None:
             return []
         publish, _ = self.flight
-        self.look_due_ms = now.ms
+        self.look_due_ms, self.outrun = now.ms, True
         if ended.outcome == UNKNOWN:
             return [Say("push", {"outcome": UNKNOWN, "reason": ended.reason})]
         if ended.outcome == LOST:
@@ -273,7 +274,7 @@ class Engine:
             self.not_before_ms = self.look_due_ms = now.ms + int(min(self.pace.waiting_ms, 400) * now.dice)
             return self._sent_for_admission(publish)
         effects = self._take_in(ended.trunk, ended.changes, ())
-        self.flight = None
+        self.flight, self.outrun = None, False
         # Counted from the last reading: outboxes are only seen there, and a busy node must not forget them.
         self.look_due_ms = max(now.ms, (self.look_begun_ms or 0) + self._interval_ms())
         return effects
@@ -501,9 +502,13 @@ class Engine:
 
     def _publish_due_ms(self) -> int | None:
         """When the next push may go; None where there is nothing to push, or only others can do more for it."""
-        if not self.pending or not (self._may_seal() or self._outbox_lacks()):
+        if not self.pending or not (self._wants_outbox() or (self._may_seal() and not self.outrun)):
             return None
         return max(self.not_before_ms, self.push_ready_ms)
+
+    def _wants_outbox(self) -> bool:
+        """Whether others are to see what waits here: after a lost push they may seal it for us."""
+        return (self.contended or not self._may_seal()) and self._outbox_lacks()
 
     def _may_seal(self) -> bool:
         member = members(self.ledger.state).by_log.get(self.me.log)
@@ -516,7 +521,7 @@ class Engine:
         due_ms = self._publish_due_ms()
         if due_ms is None or now.ms < due_ms:
             return []
-        if (self.contended or not self._may_seal()) and self._outbox_lacks():
+        if self._wants_outbox():
             return self._launch(Publish(self.trunk, tuple(self.pending), None), now)
         return self._seal(now)
 
