@@ -76,6 +76,7 @@ class Engine:
         self.record_of: dict[str, str] = {}
         self.abandoned: set[tuple[str, str, str]] = set()
         self.alive: frozenset[str] = frozenset()
+        self.orphans: set[str] = set()
         self.flight: tuple[Publish, int] | None = None
         self.confirmed_ms: dict[str, tuple[int, int]] = {}
         self.watch = Watch()
@@ -102,6 +103,7 @@ class Engine:
                 self._give_up(intent_id)
             case Tick(alive):
                 self.alive = alive
+                self.orphans = {record for record, hold in self.holds.items() if hold.owner and record not in alive}
             case Looked():
                 effects += self._looked(given, now)
             case Published():
@@ -121,6 +123,14 @@ class Engine:
     def _unsealed(self, records: Iterable[Record]) -> list[Record]:
         head = self.ledger.state.heads.get(self.me.log, (0, ""))[0]
         return [record for record in records if record.seq > head]
+
+    def rename(self, me: Me, memory: Memory) -> None:
+        """The node has another key by now (`node.rotate`): write its log. What the old one left unsealed is void."""
+        void = {record.id for record in self.pending}
+        self.record_of = {intent: record for intent, record in self.record_of.items() if record not in void}
+        self.me, self.outbox_seq = me, 0
+        self.look_begun_ms, self.look_due_ms = None, 0  # the rotation may be news to this ledger
+        self.remember(memory)
 
     def wake_ms(self) -> int:
         """When the next `Tick` is due, on the boot-time clock, if nothing happens before."""
@@ -592,7 +602,7 @@ class Engine:
 
     def _due_withdrawals(self) -> Iterable[_Wish]:
         """Give back what was asked for by callers that are gone, whether it still waits or was granted meanwhile."""
-        waited = {(h.lease, h.session, r) for r, h in self.holds.items() if h.owner and r not in self.alive}
+        waited = {(h.lease, h.session, r) for r, h in self.holds.items() if r in self.orphans}
         for name, session, record in sorted(self.abandoned | waited):
             held = leases(self.ledger.state).by_name.get(name) or Lease(name)
             place = waiting(self.ledger.state, self.me.name, name, session)

@@ -339,6 +339,8 @@ class Ledger:
         taken: dict[str, list[Record]] = {}
         known = members(self.state).by_log
         logs = {record.log for record in self.waiting.values()}
+        if own in known and RECOVERY in known[own].roles:
+            logs &= {own}  # LIVE: see `_may_seal`
         for log in sorted(logs, key=lambda log: (log != own, log not in known, log)):
             if len(taken) == MAX_HEADS:
                 break

@@ -47,8 +47,10 @@ class Mesh:
         Raises:
             MeshError: the settings are not understood, or the home is open to others.
         """
+        from orxaq_mesh.status import recorded_hub
+
         place = Home(locate(home))
-        return cls(place, resolve(place, {**options, "session": session}))
+        return cls(place, resolve(place, {**options, "session": session}, hub=recorded_hub(place)))
 
     @property
     def session(self) -> str:
@@ -110,21 +112,28 @@ class Mesh:
         ]
 
     def admit(self, name: str, fingerprint: str, roles: Sequence[str] = ("node",), **options: Any) -> Answer:
-        """Let a newcomer in whose key has this fingerprint.
+        """Let a newcomer in whose key has this fingerprint, or give a node that is in other roles.
+
+        `recovery=FILE`, among the options, is for a fleet whose admins are lost: see `ask`.
 
         Raises:
-            Refused: nobody of that name and key waits; who does is said.
+            Refused: nobody of that name and key waits or is in; who does is said.
         """
+        from orxaq_mesh.keys import PublicKey
+        from orxaq_mesh.kinds.node import members
+
         waiting = [hello for hello in self.hellos() if hello["name"] == name]
-        found = next((hello for hello in waiting if hello["fingerprint"] == fingerprint), None)
-        if found is None:
-            there = ", ".join(hello["fingerprint"] for hello in waiting) or "nobody"
-            what = f"no {name} with key {fingerprint} waits; of that name waits: {there}"
+        keys = {hello["fingerprint"]: hello["key"] for hello in waiting}
+        if (member := members(self.state()).named(name)) is not None:
+            keys[PublicKey.parse(member.key).fingerprint] = member.key
+        if fingerprint not in keys:
+            there = ", ".join(keys) or "nobody"
+            what = f"no {name} with key {fingerprint} waits; of that name there is: {there}"
             raise Refused("NODE-2", what, hint="mesh admit", waiting=waiting)
-        return self.ask("node.admit", {"name": name, "key": found["key"], "roles": sorted(set(roles))}, **options)
+        return self.ask("node.admit", {"name": name, "key": keys[fingerprint], "roles": sorted(set(roles))}, **options)
 
     def revoke(self, name: str, reason: str, **options: Any) -> Answer:
-        """Take a node's standing, leases and places in queues away; `name` may be its log."""
+        """Take a node's standing, leases and places in queues away; `name` may be its log. Options as for `admit`."""
         field = "log" if self._is_log(name) else "name"
         return self.ask("node.revoke", {field: name, "reason": reason}, **options)
 
@@ -232,6 +241,7 @@ class Mesh:
         timeout_ms: int | None = None,
         owner: Any = None,
         dry_run: bool = False,
+        recovery: Path | None = None,
     ) -> Answer:
         """Bring one intent to its verdict.
 
@@ -242,6 +252,7 @@ class Mesh:
             wait: come back only when the lease is granted, or after `timeout_ms`.
             owner: the process (`ProcessId`) for as long as which mesh-sync renews; None: it does not.
             dry_run: only say what would come of it.
+            recovery: the recovery key's file: it asks instead of this node, about admins only (NODE-4).
 
         Raises:
             MeshError: hub, disk, configuration or ledger is at fault. A verdict is an answer, not an error.
@@ -255,9 +266,14 @@ class Mesh:
         wish = wish | _given(once=once)
         deadline_ms = None if timeout_ms is None else Clock().now_ms() + timeout_ms
         intent = Intent(secrets.token_hex(8), kind, wish, wait, list(owner) if owner else None, 0, deadline_ms)
-        answer = (
-            sync.rehearse(self.home, self.settings, intent) if dry_run else sync.ask(self.home, self.settings, intent)
-        )
+        if recovery is not None:
+            from orxaq_mesh.sync.recovery import bring
+
+            answer = bring(self.home, self.settings, recovery, intent, dry_run=dry_run)
+        elif dry_run:
+            answer = sync.rehearse(self.home, self.settings, intent)
+        else:
+            answer = sync.ask(self.home, self.settings, intent)
         if answer.error is not None:
             raise answer.error
         return answer
@@ -297,11 +313,11 @@ class Mesh:
 
         return status(self, offline=offline)
 
-    def history(self) -> Any:
-        """The whole ledger as last read, folded anew: `status.History` (judged records, seals)."""
+    def history(self, *, fresh: bool = False) -> Any:
+        """The whole ledger as last read, folded anew. See `inspect.history`."""
         from orxaq_mesh.inspect import history
 
-        return history(self)
+        return history(self, fresh=fresh)
 
     def verify(self, source: str | None = None, *, ledger: str | None = None, every_signature: bool = False) -> Any:
         """Check every law over a whole ledger: the hub's, or a directory's. See `inspect.verify`."""

@@ -34,7 +34,10 @@ def ask(home: Home, settings: Settings, intent: Intent) -> Answer:
     intent = intent._replace(asked_ms=now_ms, deadline_ms=deadline_ms)
     client = connect(home.socket)
     if client is None:
-        return _ask_here(home, settings, intent)
+        with NodeLock(home, "node"):
+            performer = Performer.open(home, settings)
+        with performer:
+            return settle(performer, intent)
     try:
         # The deadline is mesh-sync's to keep; a little more for its answer to arrive.
         timeout_s = None if deadline_ms is None else (deadline_ms - now_ms) / 1000 + 2 * settings.timeout_ms / 1000
@@ -43,24 +46,22 @@ def ask(home: Home, settings: Settings, intent: Intent) -> Answer:
         client.close()
 
 
-def _ask_here(home: Home, settings: Settings, intent: Intent) -> Answer:
+def settle(performer: Performer, intent: Intent) -> Answer:
     """Feed a performer of our own until it tells; the node's lock is free while it sleeps."""
-    with NodeLock(home, "node"):
-        performer = Performer.open(home, settings)
-    with performer:
-        step: Callable[[], None] = lambda: performer.feed(Ask(intent))  # noqa: E731
-        try:
-            while True:
-                with NodeLock(home, "node"):
-                    step()
-                    if intent.id in performer.told:
-                        return performer.told[intent.id]
-                step = performer.tick
-                time.sleep(max(0, min(1000, performer.engine.wake_ms() - performer.clock.now_ms())) / 1000)
-        except KeyboardInterrupt:
+    home = performer.home
+    step: Callable[[], None] = lambda: performer.feed(Ask(intent))  # noqa: E731
+    try:
+        while True:
             with NodeLock(home, "node"):
-                performer.feed(Cancel(intent.id))
-            raise
+                step()
+                if intent.id in performer.told:
+                    return performer.told[intent.id]
+            step = performer.tick
+            time.sleep(max(0, min(1000, performer.engine.wake_ms() - performer.clock.now_ms())) / 1000)
+    except KeyboardInterrupt:
+        with NodeLock(home, "node"):
+            performer.feed(Cancel(intent.id))
+        raise
 
 
 def once(home: Home, settings: Settings) -> Performer:

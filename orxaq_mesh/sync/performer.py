@@ -80,11 +80,11 @@ class Performer:
         self.tips: dict[str, Oid] = {}
         self.unreached: MeshFault | None = None
         self.dice: Callable[[], float] = lambda: 0.5
-        space = namespace(self.identity.ledger)
-        me = Me(self.identity.node, self.identity.log, lambda message: secret.sign(space, message))
+        me = self._me(secret)
         ledger, trunk, self._quiet_outboxes = self._restore()
         self.engine = Engine(me, ledger, memory_of(journal), Pace(pace.poll_ms, pace.poll_waiting_ms), trunk)
         self._kept: tuple[Any, ...] | None = None
+        self._stays = False
 
     @classmethod
     def open(cls, home: Home, settings: Settings) -> Performer:
@@ -132,12 +132,27 @@ class Performer:
     def feed(self, given: Input) -> None:
         """One input, and all that follows from it without waiting."""
         if self.journal.reload_if_changed():
-            self.engine.remember(memory_of(self.journal))
+            self._remember()
         self.journal.settle()
         inputs: deque[Input] = deque([given])
         while inputs:
+            self.engine.alive = self._alive()  # a hold of this very step must not count as abandoned in the next
             inputs.extend(self._perform(self.engine.step(inputs.popleft(), self.now())))
         self._compact()
+
+    def _me(self, secret: SecretKey) -> Me:
+        space = namespace(self.identity.ledger)
+        return Me(self.identity.node, self.identity.log, lambda message: secret.sign(space, message))
+
+    def _remember(self) -> None:
+        """Another process of this node wrote to the journal: records, or with `node.rotate` a new key."""
+        identity, memory = identity_of(self.journal), memory_of(self.journal)
+        if identity == self.identity:
+            self.engine.remember(memory)
+            return
+        self.identity = identity
+        self.engine.rename(self._me(load_key(self.home.path / identity.key)), memory)
+        self.say(Say("rotated", {"node": identity.log}))
 
     def observe(self) -> None:
         """Read the hub and fold; sign nothing, push nothing."""
@@ -158,8 +173,20 @@ class Performer:
 
     def tick(self) -> None:
         """Time has passed."""
-        holds = self.engine.holds.values()
-        self.feed(Tick(frozenset(hold.record for hold in holds if hold.owner and alive(ProcessId(*hold.owner)))))
+        self._stays = True
+        self.feed(Tick(self._alive()))
+
+    def _alive(self) -> frozenset[str]:
+        """The records of those holds whose owner lives.
+
+        A command that only asks and leaves neither renews what is held nor withdraws what waits: that is for who stays.
+        """
+        if not self._stays:
+            held = {lease.record for lease in leases(self.engine.ledger.state).by_name.values()}
+            return frozenset(self.engine.holds.keys() - held)
+        owners = {record: ProcessId(*hold.owner) for record, hold in self.engine.holds.items() if hold.owner}
+        living = {owner for owner in set(owners.values()) if alive(owner)}
+        return frozenset(record for record, owner in owners.items() if owner in living)
 
     def pass_once(self) -> None:
         """Read the hub and publish all that waits and may go.

@@ -1,0 +1,91 @@
+"""A node gets another key; name, roles and leases stay (rule NODE-7, law CHAIN).
+
+Knows: the order in which that is safe to be killed at any point: the new key is on the disk before the record that
+names it is signed, and the journal names the new key only when the ledger does. Run again, it goes on where it was.
+Knows not: the rule itself (`kinds.node`); how mesh-sync learns of it (`performer` reads the journal).
+
+    rotate(home, settings).result        # "rotated": the journal names the key file key-2 now, and the new log
+"""
+
+from __future__ import annotations
+
+import re
+
+from orxaq_mesh.effects import Answer, Intent
+from orxaq_mesh.errors import Unreachable
+from orxaq_mesh.home.config import Settings
+from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.home.keyfiles import create, load
+from orxaq_mesh.home.locks import NodeLock
+from orxaq_mesh.home.place import Home
+from orxaq_mesh.keys import PublicKey
+from orxaq_mesh.kinds.base import APPLIED
+from orxaq_mesh.kinds.node import log_of, members
+from orxaq_mesh.sync import PATIENCE_MS, settle
+from orxaq_mesh.sync.identity import Identity, identity_of
+from orxaq_mesh.sync.performer import Performer
+from orxaq_mesh.sync.recovery import read_for_writing
+
+
+def rotate(home: Home, settings: Settings) -> Answer:
+    """Replace this node's key. The old key file stays where it is; nothing is signed with it any more.
+
+    Raises:
+        MeshError: hub, disk, configuration or ledger is at fault. Run again, it goes on.
+    """
+    with NodeLock(home, "node"):
+        performer = Performer.open(home, settings)
+    with performer:
+        with NodeLock(home, "node"):
+            old = performer.identity
+            name, key = _staged(home, old)
+            answer = _so_far(performer, key)
+        if answer is None:
+            now_ms = performer.clock.now_ms()
+            wish = {"key": key.text}
+            intent = Intent("rotate", "node.rotate", wish, asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS)
+            answer = settle(performer, intent)
+    if answer.error is not None:
+        raise answer.error
+    if answer.verdict == APPLIED and answer.record is not None:
+        _write_down(home, old, name, key, answer.record)
+    return answer
+
+
+def _staged(home: Home, old: Identity) -> tuple[str, PublicKey]:
+    """(file, public key) of the key that is to follow: the one that an earlier try made, or a new one."""
+    number = int(found[1]) if (found := re.fullmatch(r"key-([0-9]{1,9})", old.key)) else 1
+    name = f"key-{number + 1}"
+    path = home.path / name
+    secret = load(path) if path.exists() else create(path, old.node)
+    return name, secret.public
+
+
+def _so_far(performer: Performer, key: PublicKey) -> Answer | None:
+    """What an earlier try came to, if it got as far as the ledger or the journal.
+
+    Raises:
+        MeshError: the hub cannot be reached, or the ledger breaks a law; or what was signed waits for a seal.
+    """
+    read_for_writing(performer)
+    signed = [record for record in performer.engine.pending if record.body.get("key") == key.text]
+    if signed:
+        performer.pass_once()
+    state = performer.engine.ledger.state
+    successor = members(state).by_log.get(log_of(performer.identity.node, key.text))
+    if successor is not None and successor.prev:
+        facts = {"epoch": state.epoch, "again": True}
+        return Answer(APPLIED, "NODE-7", "rotated", successor.prev, facts=facts)
+    if signed:
+        what = f"the rotation is signed ({signed[0].id[:12]}) and waits for a seal"
+        raise Unreachable(what, hint="mesh node rotate, once more", record=signed[0].id)
+    return None
+
+
+def _write_down(home: Home, old: Identity, name: str, key: PublicKey, rotation: str) -> None:
+    """The journal names the new key: from here on its log is written."""
+    with NodeLock(home, "node"):
+        journal = Journal.open(home.journal)
+        if identity_of(journal) == old:
+            new = old._replace(log=log_of(old.node, key.text), key=name)
+            journal.append({**new.entry(), "prev": rotation})
