@@ -138,16 +138,14 @@ class RightSide(Side):
     def set(self) -> None:
         """Found the ledger as oak, let elm and ash in, and run every node's mesh-sync."""
         self.stage.run(["git", "init", "--quiet", "--bare", str(self.hub)])
-        self.mesh("oak", "init", "--hub", str(self.hub), "--node", "oak")
-        self.ledger = self.mesh("oak", "status")["ledger"]
+        self.ledger = self.mesh("oak", "init", "--hub", str(self.hub), "--node", "oak")["ledger"]
         self._say("oak", f"founds ledger {self.ledger[:8]} in a bare repository", ledger=self.ledger)
         for node in NODES[1:]:
-            self.mesh(node, "join", "--hub", str(self.hub), "--node", node, "--ledger", self.ledger)
-            fingerprint = next(hello for hello in self._hellos() if hello["name"] == node)["fingerprint"]
-            self.mesh("oak", "admit", node, "--fingerprint", fingerprint)
+            joined = self.mesh(node, "join", "--hub", str(self.hub), "--node", node, "--ledger", self.ledger)
+            self.mesh("oak", "admit", node, "--fingerprint", joined["fingerprint"])
         for node in NODES:
             argv = [PYTHON, "-c", "from orxaq_mesh.sync import main; main()", "--json"]
-            self.syncs[node] = self.stage.start(argv, self._env(node), self.folder)
+            self.syncs[node] = self.stage.start(argv, self._env(node), self.folder, listen=False)
         self.stage.until(
             "three mesh-sync run", lambda: all(self._home(n).joinpath("sync.sock").exists() for n in NODES)
         )
@@ -191,7 +189,7 @@ class RightSide(Side):
         self.syncs["oak"].wake()
         job = self.jobs["oak"]
         job.wake()
-        refused = self._wrote(job.line("wrote"), 4)
+        refused = self._wrote(job.line("wrote"), 4)["error"]
         mine, seen = refused["token"], refused["mark"]
         must(mine == self.tokens["oak"] < seen == self.tokens["elm"], "the gate refuses oak's token for elm's")
         version = self.version()
@@ -200,7 +198,7 @@ class RightSide(Side):
         self._say("oak", "prod.txt is still v2", GOOD, prod=version)
         reported = job.line("reported")
         must(reported["exit"] == 4, "oak's report is told to be fenced")
-        self.report = record_of(reported)
+        self.report = reported["data"]["record"]
         self._say("oak", f"reports its deploy; record {self.report[:8]} is fenced", GOOD, **reported)
         job.line("released")
 
@@ -217,13 +215,9 @@ class RightSide(Side):
         said = orjson.loads(out or program.last_words())
         return said.get("data") or said.get("error")
 
-    def _hellos(self) -> list[Facts]:
-        waiting: list[Facts] = self.mesh("oak", "admit")
-        return waiting
-
     def _granted(self, job: Program, node: str) -> Facts:
         got: Facts = job.line("acquired")["data"]
-        must(got["verdict"] == "applied" and got["token"], f"on the right {node} is granted the lease")
+        must(got["verdict"] == "applied" and got["token"], f"on the right {node} is granted the lease: {got}")
         self.tokens[node] = got["token"]
         return got
 
@@ -255,9 +249,3 @@ def must(happened: Any, what: str) -> None:
     """
     if not happened:
         raise Missed(f"this did not happen: {what}")
-
-
-def record_of(reported: Facts) -> str:
-    """The id of the record that a command of a job was told about."""
-    told = reported.get("data") or reported.get("error") or reported
-    return str(told["record"])

@@ -101,7 +101,7 @@ class Right:
     def report(self) -> Facts:
         """Tell the others."""
         token, payload = str(self._token), orjson.dumps({"token": self._token}).decode()
-        return self._mesh("publish", "deploys", "done", payload, "--under", LEASE, "--token", token)
+        return self._mesh("publish", "deploys", "done", "--payload", payload, "--under", LEASE, "--token", token)
 
     def release(self) -> Facts:
         """Give it back."""

@@ -23,8 +23,10 @@ TWO_COLUMNS = 100
 WIDEST = 118
 MARGIN = "  "
 CODES = {PLAIN: "", GOOD: "32", BAD: "31", "bold": "1", "dim": "2", "title": "1;36", "left": "1;33", "right": "1;32"}
-ASCII = str.maketrans({"\u2713": "+", "\u2717": "x", "\u2502": "|", "\u2500": "-", "\u2192": ">", "\u00b7": "."})
+ASCII = str.maketrans("\u2713\u2717\u2502\u2500\u2192", "+x|->")
 LABELS = {"left": "lock file", "right": "mesh"}
+MARK, CROSS, ARROW = "\u2713", "\u2717", "\u2192"
+WHAT_WIDTH = 19
 HEAD_WIDTH = 12
 """`12.3s oak   `: what stands before each line's words."""
 
@@ -90,10 +92,13 @@ class Page:
                 self._line(self._paint(f"{label:<{HEAD_WIDTH - 1}}", side) + " " + self._paint(text, style))
                 label = ""
 
-    def found(self, what: str, facts: str) -> None:
+    def found(self, what: str, *facts: str) -> None:
         """Something that was checked and holds."""
-        mark = self._paint("\u2713", GOOD)
-        self._line(f"   {mark} {clean(what):<28} {self._paint(clean(facts), 'dim')}")
+        first = f"   {self._paint(MARK, GOOD)} {clean(what):<{WHAT_WIDTH}} "
+        for fact in facts:
+            for row in textwrap.wrap(clean(fact), self.width - WHAT_WIDTH - 6):
+                self._line(first + self._paint(row, "dim"))
+                first = " " * (WHAT_WIDTH + 6)
 
     def verdict(self, left: tuple[str, str], right: tuple[str, str]) -> None:
         """One line for each side: words and tone."""

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from orxaq_mesh.demo.acts import BAD, GOOD, NODES, TTL_MS, LeftSide, Line, RightSide, Side
-from orxaq_mesh.demo.page import Page
-from orxaq_mesh.demo.proofs import Flip, ask_ssh_keygen, fenced_by, flip_a_byte, verified_by
+from orxaq_mesh.demo.acts import BAD, GOOD, TTL_MS, LeftSide, Line, RightSide, Side
+from orxaq_mesh.demo.page import ARROW, CROSS, MARK, Page
+from orxaq_mesh.demo.proofs import ask_ssh_keygen, fenced_by, flip_a_byte, verified_by
 from orxaq_mesh.demo.stage import Facts, Stage
 from orxaq_mesh.errors import DONE, FAULT, MeshError
 from orxaq_mesh.home.process import environment
@@ -63,8 +63,8 @@ class Play:
         left, right = LeftSide(self._stage), RightSide(self._stage)
         self._acts(left, right)
         page.verdict(
-            (f"\u2717 prod.txt went back: v2 \u2192 {left.version()}. Every push was a correct swap.", BAD),
-            (f"\u2713 prod.txt is {right.version()}. The late write bounced off.", GOOD),
+            (f"{CROSS} prod.txt: v2 {ARROW} {left.version()}. The newer version is gone, and nobody was told.", BAD),
+            (f"{MARK} prod.txt: {right.version()}. The late write was refused, and every node knows of it.", GOOD),
         )
         self._proofs(right)
         self.document |= {"ok": True, "prod": {"left": left.version(), "right": right.version()}}
@@ -90,39 +90,35 @@ class Play:
 
     def _proofs(self, right: RightSide) -> None:
         page, proofs = self._page, self.document["proofs"]
-        page.act("Every node has its own copy and judges oak's late report by itself")
+        page.act("Every node judges oak's late report by itself, in its own copy of the ledger")
         proofs["fenced"] = fenced = fenced_by(right)
         for node, found in fenced.items():
-            page.found(f"{node}: {found['verdict']}", f"record {right.report[:16]}, rule {found['rule']}")
+            page.found(f"{node} says: {found['verdict']}", f"record {right.report[:16]}, rule {found['rule']}")
 
-        page.act("In a copy of the ledger one byte is changed, and `mesh verify` looks at it")
+        page.act("One byte of that report is changed in a copy of the ledger")
         flip = flip_a_byte(right)
         proofs["flipped"] = flip._asdict()
-        self._show_flip(flip)
+        said = f"{flip.finding['law']}: {flip.finding['reason']}"
+        page.found(f"mesh verify: exit {flip.exit}", f"{flip.file}, line {flip.line}", said)
 
-        page.act("Every node verifies every signature of the whole ledger; the digests of the state are equal")
+        page.act("Every node verifies every signature, and comes to the same state")
         proofs["verified"] = verified = verified_by(right)
         for node, found in verified.items():
             counts = f"{found['records']} records, {found['seals']} seals"
-            page.found(f"{node}: {counts}", f"state {found['state'][:32]}...")
+            page.found(f"{node} says: sound", f"{counts}, state {found['state'][:32]}")
 
-        page.act("No need to believe us: stock ssh-keygen verifies oak's report. Try it:")
+        page.act("And who does not believe us may ask ssh-keygen about oak's report")
         signature = ask_ssh_keygen(right, self._stage)
         proofs["ssh_keygen"] = signature._asdict()
-        page.found("ssh-keygen:", signature.answer)
+        page.found("ssh-keygen: exit 0", signature.answer)
         self._end(signature.command)
-
-    def _show_flip(self, flip: Flip) -> None:
-        finding = flip.finding
-        self._page.found(f"{flip.file}, line {flip.line}", f"a {flip.was} became a {flip.became}; exit {flip.exit}")
-        self._page.write(f"    {finding['law']}: {finding['reason']}", "dim")
 
     def _end(self, command: str) -> None:
         seconds = self._stage.now_ms() / 1000
         self.document["seconds"] = round(seconds, 1)
         kept = f" Everything is kept in {self._stage.path}." if self._stage.keep else ""
         self._page.write()
-        self._page.write(f"{len(NODES)} nodes, {seconds:.0f} seconds, no network.{kept}", "dim")
+        self._page.write(f"{seconds:.0f} seconds, no network.{kept} To ask ssh-keygen yourself, paste:", "bold")
         self._page.write()
         self._page.verbatim(command)
 
@@ -143,7 +139,7 @@ def play(keep: bool, as_json: bool) -> int:
         except MeshError as error:
             show.document["missed"] = error.what
             page.write()
-            page.write(f"\u2717 {error.what}", BAD)
+            page.write(f"{CROSS} {error.what}", BAD)
     if as_json:
         sys.stdout.write(json.dumps({"schema_version": 1, "data": show.document}) + "\n")
     return DONE if show.document["ok"] else FAULT

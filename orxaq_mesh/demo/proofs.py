@@ -101,7 +101,7 @@ def ask_ssh_keygen(right: RightSide, stage: Stage) -> Signature:
     """Have stock ssh-keygen verify the fenced report; the three files that it needs stay."""
     folder = stage.path / "proof" if stage.keep else Path(tempfile.mkdtemp(prefix="mesh-demo-proof-"))
     told = right.mesh("ash", "show", right.report, "--sshsig", str(folder))
-    command = str(told["command"])
+    command: str = told["command"]
     done = subprocess.run(["sh", "-c", command], capture_output=True, env=stage.env, check=False)
     answer = done.stdout.decode(errors="replace").strip()
     must(done.returncode == 0 and answer.startswith("Good"), f"ssh-keygen agrees: it says {answer or done.stderr!r}")

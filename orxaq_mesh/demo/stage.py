@@ -45,7 +45,7 @@ class Missed(MeshError):
 class Program:
     """A running process, and the group of all that it starts."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path, listen: bool) -> None:
         self.argv = list(argv)
         with log.open("wb") as errors:
             self._popen = subprocess.Popen(
@@ -53,7 +53,7 @@ class Program:
                 env=dict(env),
                 cwd=cwd,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if listen else errors,
                 stderr=errors,
                 start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on
             )
@@ -140,10 +140,17 @@ class Stage:
         """Milliseconds since the curtain rose."""
         return self._clock.now_ms() - self._began_ms
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Program:
-        """Start a program; it ends with the stage at the latest."""
+    def start(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        *,
+        listen: bool = True,
+    ) -> Program:
+        """Start a program; it ends with the stage at the latest. What nobody listens to goes to its log."""
         log = self.path / "logs" / f"{len(self._programs)}-{Path(argv[0]).name}.log"
-        program = Program(argv, self.env | dict(env or {}), cwd or self.path, log)
+        program = Program(argv, self.env | dict(env or {}), cwd or self.path, log, listen)
         self._programs.append(program)
         return program
 
