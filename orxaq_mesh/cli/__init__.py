@@ -1,0 +1,32 @@
+"""The command line: `mesh NOUN VERB`, and the program `mesh-sync`.
+
+Knows: which file holds which command, options, exit codes, what is printed where.
+Knows not: any rule, the hub, git: everything is asked of `Mesh`.
+Laws: QUIET (all words from a ledger pass the sanitiser in `call`), CLOSED (no fault ends in a guess or a traceback).
+
+    call     what every command shares: --home, --json, -q, -v, --key, --dry-run; and how its answer leaves the program
+    app      the programs: one command imported a run, every fault one line, exit codes
+    view     the only importer of rich
+    ...      one file a noun
+
+    mesh lease acquire deploy --ttl 10m
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """The program `mesh`, also called `orxaq-mesh`."""
+    from orxaq_mesh.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+def sync_main() -> NoReturn:
+    """The program `mesh-sync`."""
+    from orxaq_mesh.cli.app import run_sync
+
+    sys.exit(run_sync(sys.argv[1:]))

@@ -1,0 +1,252 @@
+"""The programs: one command imported a run, every fault one line on stderr.
+
+Knows: the table of commands, the common options, exit codes.
+Knows not: what a command does.
+
+    run(["lease", "acquire", "deploy"])           # 0
+    run(["laese"])                                # 2, and what was probably meant
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from orxaq_mesh import __version__
+from orxaq_mesh.cli.call import begin, call
+from orxaq_mesh.errors import MeshError, MeshFault, Usage
+
+COMMANDS = {
+    "init": "founding",
+    "invite": "founding",
+    "join": "founding",
+    "admit": "founding",
+    "status": "status",
+    "lease": "lease",
+    "publish": "publish",
+    "node": "node",
+    "log": "ledger",
+    "show": "ledger",
+    "verify": "ledger",
+    "explain": "explain",
+    "sync": "sync",
+    "doctor": "doctor",
+    "config": "config",
+    "gate": "gate",
+    "demo": "demo",
+    "version": "version",
+}
+"""Command -> its file. `mesh --help` lists them in this order."""
+
+INTERRUPTED = 130
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]  # Typer's own base of all usage errors
+
+
+# The common options.
+
+
+def _note(name: str) -> Callable[..., Any]:
+    def keep(value: Any) -> Any:
+        if value:
+            setattr(call(), name, value)
+        return value
+
+    return keep
+
+
+def _option(*names: str, to: str, says: str, **more: Any) -> Any:
+    return typer.Option(*names, callback=_note(to), expose_value=False, help=says, **more)
+
+
+def _everywhere(
+    home: Annotated[
+        str | None, _option("--home", to="home", says="Where key, journal and store live.", metavar="DIR")
+    ] = None,
+    json: Annotated[bool, _option("--json", to="json", says="Machine-readable output.")] = False,
+    quiet: Annotated[bool, _option("-q", "--quiet", to="quiet", says="Only the payload.")] = False,
+    verbose: Annotated[int, _option("-v", "--verbose", to="verbose", says="Say more.", count=True)] = 0,
+) -> None: ...
+
+
+def _deeds(
+    key: Annotated[
+        str | None,
+        _option("--key", to="key", says="Idempotency key: the same key twice is one record.", metavar="KEY"),
+    ] = None,
+    dry_run: Annotated[bool, _option("--dry-run", to="dry_run", says="Only say what would come of it.")] = False,
+) -> None: ...
+
+
+def _sessions(
+    session: Annotated[
+        str | None,
+        _option("--session", to="session", says="Who holds leases on this node.", metavar="NAME"),
+    ] = None,
+) -> None: ...
+
+
+def _params(function: Callable[..., None]) -> list[Any]:
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return list(typer.main.get_command(app).params)
+
+
+_SHARED, _DEED, _SESSION = _params(_everywhere), _params(_deeds), _params(_sessions)
+
+
+class Command(TyperCommand):
+    """A command that reads."""
+
+    more: Sequence[Any] = ()
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.params = [*self.params, *self.more, *_SHARED]
+
+
+class Deed(Command):
+    """A command that signs: it can be tried without effect, and tried again."""
+
+    more = tuple(_DEED)
+
+
+class LeaseDeed(Command):
+    """A command that acts as a session."""
+
+    more = (*_DEED, *_SESSION)
+
+
+class SessionCommand(Command):
+    """A command that asks as a session, and signs nothing."""
+
+    more = tuple(_SESSION)
+
+
+class Noun(TyperGroup):
+    """Commands about one thing. Alone it shows its help."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.params = [*self.params, *_SHARED]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer does; no words are a wish for help."""
+        return super().parse_args(ctx, args or ["--help"])
+
+
+class Nouns(Noun):
+    """All commands; a run imports only the file of the one that it is about."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, from its file."""
+        if cmd_name not in COMMANDS:
+            return None
+        app: typer.Typer = importlib.import_module(f"orxaq_mesh.cli.{COMMANDS[cmd_name]}").app
+        group = typer.main.get_group(app)  # type: ignore[attr-defined,unused-ignore]
+        return group if app.info.name == cmd_name else group.commands[cmd_name]
+
+    @property
+    def names(self) -> list[str]:
+        """For suggestions."""
+        return list(COMMANDS)
+
+
+def app(name: str | None = None, says: str = "") -> typer.Typer:
+    """The Typer app of one file: of a noun where it has a name, else of several commands that stand by themselves."""
+    made = typer.Typer(name=name, help=says, cls=Noun, add_completion=False, rich_markup_mode=None)
+    made.callback()(_nothing)
+    return made
+
+
+def _nothing() -> None: ...
+
+
+def _version(value: bool) -> None:
+    if value:
+        call().say(f"mesh {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """A fleet of nodes coordinates through nothing but one git repository.
+
+    Who holds which lease stands in a signed ledger on a hub that all nodes can push to.
+    """
+
+
+def program() -> Any:
+    """The command `mesh`, with completion."""
+    top = typer.Typer(
+        cls=Nouns,
+        rich_markup_mode=None,
+        epilog="Exit codes: 0 done, 1 fault, 2 usage, 3 refused, 4 fenced, 5 hub unreachable or outcome unknown, "
+        "6 ledger invalid, 7 queued.",
+    )
+    top.callback()(_root)
+    return typer.main.get_command(top)
+
+
+def run(argv: list[str]) -> int:
+    """Run `mesh`; gives the exit code."""
+    begin().json = "--json" in argv[: argv.index("--")] if "--" in argv else "--json" in argv
+    return guarded(lambda: program().main(argv, prog_name="mesh", standalone_mode=False))
+
+
+def run_sync(argv: list[str]) -> int:
+    """Run `mesh-sync`; gives the exit code."""
+    from orxaq_mesh.cli.sync import daemon
+
+    begin().json = "--json" in argv
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(cls=Command)(daemon)
+    return guarded(lambda: typer.main.get_command(single).main(argv, prog_name="mesh-sync", standalone_mode=False))
+
+
+def guarded(work: Callable[[], Any]) -> int:
+    """Do it, and turn whatever goes wrong into one line and an exit code; never a traceback unless asked for."""
+    try:
+        code = work()
+    except MeshError as error:
+        return call().fail(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who reads has left; and Python must not stumble over it once more when it flushes at its end.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except _ClickError as error:
+        return call().fail(_misused(error))
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a person gets a sentence
+        return call().fail(_unforeseen(error))
+    return code if isinstance(code, int) else 0
+
+
+def _misused(error: Any) -> Usage:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "mesh"
+    return Usage(error.format_message().rstrip("."), hint=f"{path} --help")
+
+
+def _unforeseen(error: Exception) -> MeshFault:
+    from orxaq_mesh.home.process import environment
+
+    if environment().get("MESH_DEBUG"):
+        raise error
+    what = f"{type(error).__name__}: {error}"
+    return MeshFault(f"this should not have happened: {what}", hint="run with MESH_DEBUG=1 for the traceback")

@@ -1,0 +1,190 @@
+"""`mesh log`, `show`, `verify`: the ledger itself.
+
+Knows: how records, verdicts and findings are printed.
+Knows not: how they are judged (`inspect`).
+
+    mesh log -n 20 --lease deploy
+    mesh show 3f9a --sshsig out
+    mesh verify --every-signature
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orxaq_mesh.cli.app import Command
+from orxaq_mesh.cli.app import app as new_app
+from orxaq_mesh.cli.call import Painted, call, encode, write
+from orxaq_mesh.cli.complete import leases, nodes
+from orxaq_mesh.errors import INVALID
+
+app = new_app()
+
+
+@app.command(cls=Command, epilog="Example: mesh log -n 20 --lease deploy")
+def log(
+    number: Annotated[int, typer.Option("-n", min=0, metavar="N", help="The last N records; 0 for all.")] = 0,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, or family: lease, lease.take.")] = None,
+    node: Annotated[str | None, typer.Option(help="Only this node's.", autocompletion=nodes)] = None,
+    lease: Annotated[str | None, typer.Option(help="Only about this lease.", autocompletion=leases)] = None,
+) -> None:
+    """Show the records in their order, each with what came of it. With --json: one object a line."""
+    import sys
+
+    judged = [item for item in call().mesh().history().judged if _wanted(item, kind, node, lease)]
+    judged = judged[-number:] if number else judged
+    if call().json:
+        for item in judged:
+            write(sys.stdout, encode(record_value(item)))
+        return
+    from orxaq_mesh.cli.view import table
+
+    table(
+        ("epoch", "at", "node", "kind", "about", "verdict", "rule", "id"), [_row(item) for item in judged], fold="about"
+    )
+
+
+def _wanted(item: Any, kind: str | None, node: str | None, lease: str | None) -> bool:
+    record = item.record
+    if kind is not None and kind not in (record.kind, record.kind.partition(".")[0]):
+        return False
+    if node is not None and node not in (record.log, record.log.rpartition("-")[0]):
+        return False
+    return lease is None or lease in (record.body.get("lease"), _under(record.body).get("lease"))
+
+
+def _under(body: Any) -> dict[str, Any]:
+    under = body.get("under")
+    return under if isinstance(under, dict) else {}
+
+
+def record_value(item: Any) -> dict[str, Any]:
+    """A judged record as one JSON object."""
+    record, epoch, verdict = item
+    value: dict[str, Any] = {"id": record.id, "epoch": epoch, "node": record.log, "seq": record.seq}
+    value |= {"kind": record.kind, "at": record.at, "body": record.body, "prev": record.prev}
+    value |= {"verdict": verdict.outcome, "rule": verdict.rule, "result": verdict.result or None}
+    return value
+
+
+def _row(item: Any) -> tuple[str, ...]:
+    record, epoch, verdict = item
+    at = record.at.partition(".")[0].replace("T", " ")
+    node = record.log.rpartition("-")[0]
+    rule = verdict.rule if verdict.outcome != "applied" else verdict.result
+    return (str(epoch), at, node, record.kind, about(record.body), verdict.outcome, rule, record.id[:8])
+
+
+def about(body: Any) -> str:
+    """What a record is about, in a few words."""
+    if "lease" in body:
+        token = f" token {body['token']}" if "token" in body else ""
+        return f"{body['lease']}{token}"
+    if "topic" in body:
+        under = _under(body)
+        return f"{body['topic']} {body.get('type', '')}" + (
+            f" under {under.get('lease')} token {under.get('token')}" if under else ""
+        )
+    return str(body.get("name") or body.get("log") or "")
+
+
+@app.command(cls=Command, epilog="Example: mesh show 3f9a01c2 --sshsig out")
+def show(
+    id_: Annotated[
+        str, typer.Argument(metavar="ID", help="A record's or seal's id, or its beginning.", show_default=False)
+    ],
+    sshsig: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write what ssh-keygen needs to verify it into DIR.")
+    ] = None,
+) -> None:
+    """Show one record or seal: its line, what came of it, and where it lies.
+
+    With --sshsig, message, signature and allowed_signers are written, and the ssh-keygen command that verifies
+    them is printed: no software of ours is needed for that.
+    """
+    from orxaq_mesh.inspect import write_sshsig
+
+    shown = call().mesh().show(id_)
+    value = shown_value(shown)
+    command = None
+    if sshsig is not None:
+        command = f"{shlex.join(write_sshsig(shown, sshsig))} < {shlex.quote(str(sshsig / 'message'))}"
+    if call().json:
+        call().data({**value, "command": command})
+        return
+    if not call().quiet:
+        _print(value)
+    if command:
+        call().note("to verify it with stock ssh-keygen:")
+        call().say(command)
+
+
+def shown_value(shown: Any) -> dict[str, Any]:
+    """A record or seal with all that is known of it."""
+    verdict = shown.verdict
+    return {
+        "id": shown.id,
+        "kind": shown.value["kind"],
+        "log": shown.log,
+        "epoch": shown.epoch,
+        "verdict": verdict.outcome if verdict else None,
+        "rule": verdict.rule if verdict else None,
+        "result": (verdict.result or None) if verdict else None,
+        "file": shown.place.file if shown.place else None,
+        "line": shown.place.line if shown.place else None,
+        "fingerprint": shown.key.fingerprint if shown.key else None,
+        "namespace": shown.space,
+        "verifies": shown.verifies,
+        "value": shown.value,
+    }
+
+
+def _print(value: dict[str, Any]) -> None:
+    for name, item in value.items():
+        if item is None or name == "value":
+            continue
+        style = {"fenced": "bad", "refused": "warn", "applied": "good"}.get(str(item), "bold" if name == "id" else "")
+        words = {True: "yes", False: "NO"}.get(item, str(item)) if isinstance(item, bool) else str(item)
+        call().say(Painted(f"{name:12}", "dim"), Painted(words, style) if style else words)
+    import json
+
+    call().say()
+    call().say(json.dumps(value["value"], indent=2, ensure_ascii=False, sort_keys=True))
+
+
+@app.command(cls=Command, epilog="Example: mesh verify --every-signature")
+def verify(
+    source: Annotated[
+        str | None, typer.Argument(metavar="DIR", help="A directory with a ledger; else the hub's.")
+    ] = None,
+    ledger: Annotated[str | None, typer.Option(metavar="ID", help="The ledger's id that it must have.")] = None,
+    every_signature: Annotated[
+        bool, typer.Option("--every-signature", help="Check each signature, not only the newest of each log.")
+    ] = False,
+) -> None:
+    """Check every law over a whole ledger. Exit 6 if one is broken: which, in which file and line."""
+    if source is None:
+        found = call().mesh().verify(None, ledger=ledger, every_signature=every_signature)
+    else:
+        from orxaq_mesh.inspect import verify as verify_directory
+
+        found = verify_directory(None, source, ledger=ledger, every_signature=every_signature)
+    if call().json:
+        call().data(found._asdict())
+    else:
+        _tell(found)
+    if not found.ok:
+        raise typer.Exit(INVALID)
+
+
+def _tell(found: Any) -> None:
+    for finding in found.findings:
+        where = f"{finding.file}:{finding.line}" if finding.file else "ledger"
+        call().say(Painted(f"{where}: {finding.law}: ", "bad"), finding.reason)
+    state = "sound" if found.ok else "NOT SOUND"
+    style = "good" if found.ok else "bad"
+    call().say(Painted(state, style), f": {found.records} records, {found.seals} epochs, state {found.state}")

@@ -1,0 +1,141 @@
+"""A command that runs under a lease: `mesh lease run`.
+
+Knows: its process group, the signals that are passed on, what the loss of the lease does to it.
+Knows not: how the lease is kept (`holding`).
+Laws: TIME (the holder stops believing before others may take over), FENCE (the token travels in the environment).
+
+    run_under(mesh.lease("deploy", ttl=600), ["./deploy.sh"], stop=True)      # the command's exit code
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from orxaq_mesh.cli.call import call
+from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from orxaq_mesh.holding import Holding
+
+LOST, NOT_GRANTED, NOT_IN_TIME, HUB, LEDGER, OTHER = range(120, 126)
+STOP_GRACE_S = 10
+"""Between asking the command to end (TERM) and ending it (KILL)."""
+_LOOK_S = 0.5
+_PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+
+
+def run_under(holding: Holding, argv: Sequence[str], *, stop: bool) -> int:
+    """Acquire, run, release; gives the command's exit code, or one of our own.
+
+    Args:
+        holding: the lease, not yet entered.
+        argv: the command; no shell reads it.
+        stop: whether its loss ends the command; else it is only warned about.
+    """
+    try:
+        holding.__enter__()
+    except MeshError as error:
+        call().fail(error)
+        return _code_of(error)
+    try:
+        call().note(f"{holding.name} is held, token {holding.token}")
+        code = _run(holding, argv, stop=stop)
+    except OSError as error:
+        call().fail(MeshFault(f"cannot run {argv[0]}: {error.strerror or error}"))
+        code = OTHER
+    try:
+        holding.__exit__(None, None, None)
+    except MeshError as error:
+        call().warn(f"{holding.name} could not be given back, it frees itself after its ttl: {error.what}")
+    return code
+
+
+def _code_of(error: MeshError) -> int:
+    if isinstance(error, Refused):
+        return NOT_IN_TIME if error.facts.get("withdrawn") else NOT_GRANTED
+    if isinstance(error, Unreachable):
+        return HUB
+    return LEDGER if isinstance(error, InvalidLedger) else OTHER
+
+
+def _run(holding: Holding, argv: Sequence[str], *, stop: bool) -> int:
+    from orxaq_mesh.home.process import environment
+
+    child = subprocess.Popen(argv, env={**environment(), **holding.environment()}, process_group=0)
+    ended = threading.Event()
+    threading.Thread(target=lambda: (child.wait(), ended.set()), daemon=True).start()
+    with _terminal_for(child.pid), _signals_to(child.pid):
+        warned = False
+        while not ended.wait(_LOOK_S):
+            if warned or holding.left_ms:
+                continue
+            warned = True
+            call().warn(f"the lease {holding.name} is lost: {holding.reason or 'it could not be renewed in time'}")
+            if stop:
+                _end(child.pid, ended)
+                return LOST
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _end(group: int, ended: threading.Event) -> None:
+    """TERM, a grace, KILL; what the command started is in its group and goes with it."""
+    _kill(group, signal.SIGTERM)
+    _kill(group, signal.SIGCONT)
+    if not ended.wait(STOP_GRACE_S):
+        _kill(group, signal.SIGKILL)
+        ended.wait()
+
+
+def _kill(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+@contextlib.contextmanager
+def _signals_to(group: int) -> Iterator[None]:
+    """Pass signals on to the command's group; those that we were started deaf to stay unheard."""
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        _kill(group, number)
+
+    numbers = [getattr(signal, name) for name in _PASSED_ON if hasattr(signal, name)]
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [signal.signal(number, pass_on) for number in heeded]
+    try:
+        yield
+    finally:
+        for number, handler in zip(heeded, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _terminal_for(group: int) -> Iterator[None]:
+    """Where we stand in a terminal's foreground, the command does while it runs: Ctrl-C and reading are its own."""
+    if not _in_foreground():
+        yield
+        return
+    deaf = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # giving the terminal back is done from the background
+    try:
+        with contextlib.suppress(OSError):
+            os.tcsetpgrp(sys.stdin.fileno(), group)
+            _kill(group, signal.SIGCONT)  # it may have read too early
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())
+        signal.signal(signal.SIGTTOU, deaf)
+
+
+def _in_foreground() -> bool:
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError, AttributeError):
+        return False

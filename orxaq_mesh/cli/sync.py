@@ -1,0 +1,81 @@
+"""`mesh sync`, one pass; and the program `mesh-sync`.
+
+Knows: one line an event.
+Knows not: when anything happens (`sync.daemon`).
+
+    mesh-sync --json | tee mesh-sync.ndjson
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from orxaq_mesh.cli.app import Command
+from orxaq_mesh.cli.app import app as new_app
+from orxaq_mesh.cli.call import Painted, Part, call, encode, paint, write
+
+app = new_app()
+_STYLES = {"alarm": "bad", "fault": "bad", "unreachable": "warn", "sealed": "good"}
+
+
+@app.command(cls=Command, epilog="Example: mesh sync && mesh status --offline")
+def sync(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read the hub, and say what waits.")] = False,
+) -> None:
+    """Make one pass: read the hub, publish what waits, renew what is held."""
+    mesh = call().mesh()
+    if dry_run:
+        mesh.observe()
+    found = mesh.status(offline=True) if dry_run else mesh.sync()
+    if call().json:
+        call().data(found)
+        return
+    waits = f"{found['pending']} records wait" if found["pending"] else "nothing waits"
+    call().say(f"epoch {found['epoch']}, {waits}")
+
+
+def daemon(
+    once: Annotated[bool, typer.Option("--once", help="Make one pass and end.")] = False,
+) -> None:
+    """Keep this node in step with its hub: read, publish, renew what is held.
+
+    One runs for each node. Commands hand their wishes over to it. TERM ends it; it can be killed at any moment.
+    """
+    mesh = call().mesh()
+    if once:
+        event("pass", _pass(mesh.sync()))
+        return
+    from orxaq_mesh.sync.daemon import Daemon
+
+    Daemon(mesh.home, mesh.settings, event).run()
+
+
+def _pass(found: dict[str, Any]) -> dict[str, Any]:
+    return {"epoch": found["epoch"], "pending": found["pending"]}
+
+
+def event(name: str, facts: Mapping[str, Any]) -> None:
+    """One line of the log, at once."""
+    import sys
+
+    from orxaq_mesh.home.clock import Clock, stamp
+
+    at = stamp(Clock().wall())
+    if call().json:
+        write(sys.stdout, encode({"at": at, "event": name, **facts}))
+    elif not (call().quiet and name not in _STYLES):
+        write(sys.stdout, paint(line(at, name, facts), sys.stdout))
+
+
+def line(at: str, name: str, facts: Mapping[str, Any]) -> list[Part]:
+    """`09:30:00.250Z sealed  epoch=42 node=oak-3f9a01c2 ...`: the time is UTC."""
+    words = " ".join(f"{key}={_word(value)}" for key, value in facts.items() if value not in ("", None))
+    return [Painted(f"{at} ", "dim"), Painted(name.ljust(11), _STYLES.get(name, "bold")), " ", words]
+
+
+def _word(value: Any) -> str:
+    said = str(value)
+    return encode(said) if not said or any(char.isspace() for char in said) else said

@@ -1,0 +1,88 @@
+"""Tables and longer texts for people; the only importer of rich.
+
+Knows: how wide a terminal is, which columns may be folded.
+Knows not: what is shown. Every cell is sanitised and no cell is markup (trap B8).
+
+    table(("lease", "holder"), [("deploy", "oak")])
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from orxaq_mesh import text
+from orxaq_mesh.cli.call import coloured
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+PLAIN_WIDTH = 160
+_STYLES = {
+    "applied": "green",
+    "refused": "yellow",
+    "fenced": "bold red",
+    "unknown": "yellow",
+    "free": "green",
+    "good": "green",
+    "bad": "bold red",
+    "look": "yellow",
+    "revoked": "red",
+    "waiting": "yellow",
+}
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PLAIN_WIDTH
+    colour = coloured(sys.stdout)
+    return Console(
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=False,
+        no_color=not colour,
+        force_terminal=colour,
+        width=width,
+    )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, fold: str = "") -> None:
+    """Print a table; the column named `fold` takes what room is left and wraps."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
+    for head in heads:
+        made.add_column(head, no_wrap=head != fold, overflow="fold" if head == fold else "ellipsis")
+    for row in rows:
+        made.add_row(*(Text(text.clean(cell), style=_STYLES.get(cell, "")) for cell in row))
+    show(made)
+
+
+def rule(title: str, parts: Sequence[tuple[str, str]]) -> None:
+    """Print a title and named paragraphs, wrapped to the terminal but never wider than a page."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    blocks: list[RenderableType] = [Text(text.clean(title), style="bold")]
+    for name, words in parts:
+        blocks += [
+            Text(""),
+            Text(text.clean(name), style="dim"),
+            Padding(Text(text.clean_lines(words, limit=4000)), (0, 0, 0, 2)),
+        ]
+    show(Group(*blocks), most=96)
+
+
+def show(what: RenderableType, most: int = 0) -> None:
+    """Print anything of rich's; trailing spaces are for nobody."""
+    console = _console()
+    width = min(console.width, most) if most else console.width
+    with console.capture() as captured:
+        console.print(what, width=width)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().split("\n")[:-1]))
+    sys.stdout.flush()
