@@ -14,20 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from orxaq_mesh import fold
 from orxaq_mesh.fold import Judged
 from orxaq_mesh.inspect.causes import broken_chains, causes, lines_of
-from orxaq_mesh.inspect.reading import Files, from_folder, from_hub, is_ledger, open_store
+from orxaq_mesh.inspect.reading import Files, Node, from_folder, from_hub, identity, is_ledger, open_store
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Finding, Ledger, Reading
 from orxaq_mesh.record import NOTHING, Record, Seal, epoch_place, log_place
 from orxaq_mesh.store import Change
-
-if TYPE_CHECKING:
-    from orxaq_mesh.mesh import Mesh
 
 SHORTEST_ID = 16
 """Hex digits of a ledger's id that tell it from any other."""
@@ -56,7 +53,7 @@ class Report(NamedTuple):
 
 
 def verify(
-    mesh: Mesh | None, source: str | Path | None = None, *, ledger: str | None = None, every_signature: bool = False
+    mesh: Node | None, source: str | Path | None = None, *, ledger: str | None = None, every_signature: bool = False
 ) -> Report:
     """Check every law over a whole ledger, from genesis.
 
@@ -91,7 +88,7 @@ def verify(
     return Report(not findings, state.ledger, wanted is not None, *counts, state.digest, tuple(order))
 
 
-def _files(mesh: Mesh | None, source: str | Path | None) -> Files:
+def _files(mesh: Node | None, source: str | Path | None) -> Files:
     from orxaq_mesh.errors import Usage
 
     if source is None:
@@ -123,11 +120,10 @@ def _files_at(hub: str, trunk: str) -> Files:
             store.close()
 
 
-def _home_ledger(mesh: Mesh | None) -> str | None:
+def _home_ledger(mesh: Node | None) -> str | None:
     if mesh is None or not mesh.home.journal.exists():
         return None
-    found: str = mesh.identity().ledger
-    return found
+    return identity(mesh).ledger
 
 
 def _another_ledger(reader: Ledger, wanted: str) -> list[Finding]:

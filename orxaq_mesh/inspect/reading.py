@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from orxaq_mesh.errors import InvalidLedger, MeshFault, Usage
 from orxaq_mesh.fold import Judged
@@ -23,8 +23,17 @@ from orxaq_mesh.record import Record, Seal
 from orxaq_mesh.store import Change, Flaw
 
 if TYPE_CHECKING:
-    from orxaq_mesh.mesh import Mesh
+    from orxaq_mesh.home.config import Settings
+    from orxaq_mesh.home.place import Home
     from orxaq_mesh.store.git import GitStore
+    from orxaq_mesh.sync.identity import Identity
+
+
+class Node(Protocol):
+    """Whose ledger it is: a home and its settings. A `Mesh` is one."""
+
+    home: Home
+    settings: Settings
 
 
 class History(NamedTuple):
@@ -47,7 +56,7 @@ Files = tuple[list[Change], list[Finding]]
 """The files of a ledger's tree, and what else lies there."""
 
 
-def history(mesh: Mesh, *, fresh: bool = False) -> History:
+def history(mesh: Node, *, fresh: bool = False) -> History:
     """The whole ledger as this node read it last.
 
     Args:
@@ -57,13 +66,14 @@ def history(mesh: Mesh, *, fresh: bool = False) -> History:
     Raises:
         MeshError: no node lives here; the hub had to be read and does not answer, or shows a broken ledger.
     """
-    identity = mesh.identity()
     with open_store(mesh) as store:
         tip = None if fresh else _kept_tip(mesh, store)
         if tip is None:
-            tip = mesh.observe().engine.trunk
+            from orxaq_mesh.sync import observe
+
+            tip = observe(mesh.home, mesh.settings).engine.trunk
         files, findings = sort_out(store.changes(None, tip) if tip else ())
-    ledger = Ledger(identity.ledger)
+    ledger = Ledger(identity(mesh).ledger)
     ledger.signatures = "none"  # they were verified when these lines were taken in
     read = ledger.read(files)
     if findings := findings + read.findings:
@@ -71,19 +81,33 @@ def history(mesh: Mesh, *, fresh: bool = False) -> History:
     return History(read.judged, read.seals, list(ledger.waiting.values()), ledger.state)
 
 
+def identity(mesh: Node) -> Identity:
+    """Who lives in a home.
+
+    Raises:
+        Usage: nobody does.
+    """
+    from orxaq_mesh.home.journal import Journal
+    from orxaq_mesh.sync.identity import identity_of
+
+    if not mesh.home.journal.exists():
+        raise Usage(f"no node lives in {mesh.home.path}", hint="mesh init, or mesh join; --home says where else")
+    return identity_of(Journal.open(mesh.home.journal))
+
+
 class open_store:  # noqa: N801 - read as a verb: `with open_store(mesh) as store`
     """The store of a home, for reading by object id: no lock is needed for what never changes."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Node) -> None:
         from orxaq_mesh.home.process import environment
         from orxaq_mesh.store.git import GitStore
 
-        identity, home, settings = mesh.identity(), mesh.home, mesh.settings
+        me, home, settings = identity(mesh), mesh.home, mesh.settings
         self._store = GitStore(
             home.store,
-            settings.hub or identity.hub,
+            settings.hub or me.hub,
             environ=environment(),
-            trunk=identity.trunk,
+            trunk=me.trunk,
             timeout_ms=settings.timeout_ms,
             ssh_control_dir=str(home.path / "ssh"),
         )
@@ -95,7 +119,7 @@ class open_store:  # noqa: N801 - read as a verb: `with open_store(mesh) as stor
         self._store.close()
 
 
-def _kept_tip(mesh: Mesh, store: GitStore) -> str | None:
+def _kept_tip(mesh: Node, store: GitStore) -> str | None:
     from orxaq_mesh.home.files import read_json_cache
 
     kept = read_json_cache(mesh.home.cache / "snapshot.json")

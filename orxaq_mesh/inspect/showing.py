@@ -13,20 +13,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from orxaq_mesh.errors import MeshFault, Usage
-from orxaq_mesh.inspect.reading import History, history
+from orxaq_mesh.inspect.reading import History, Node, history
 from orxaq_mesh.keys import PublicKey, allowed_signers, armored, namespace
 from orxaq_mesh.kinds import Verdict
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import signature_holds
 from orxaq_mesh.record import Place, Record, Seal, Value, epoch_place, log_place, unsigned
-
-if TYPE_CHECKING:
-    from orxaq_mesh.mesh import Mesh
 
 SHORTEST_PREFIX = 4
 MANY = 8
@@ -61,7 +58,7 @@ class Shown(NamedTuple):
     verifies: bool
 
 
-def show(mesh: Mesh, prefix: str) -> Shown:
+def show(mesh: Node, prefix: str) -> Shown:
     """A record or seal by its id or the beginning of it, in the ledger as last read or in this node's journal.
 
     Raises:
@@ -91,7 +88,7 @@ def _all(past: History) -> Iterator[tuple[Record | Seal, Verdict | None, int | N
     yield from ((record, None, None) for record in past.waiting)
 
 
-def _journal(mesh: Mesh) -> list[Record]:
+def _journal(mesh: Node) -> list[Record]:
     from orxaq_mesh.home.journal import Journal
     from orxaq_mesh.sync.identity import memory_of
 
