@@ -229,15 +229,13 @@ class Engine:
         return [] if known == what else [Say("alarm", {"law": "CHAIN", "reason": what})]
 
     def _watch_silence(self, look: Looked) -> None:
-        """TIME: what this reading showed of every lease that somebody else holds."""
-        others = [held for held in leases(self.ledger.state).by_name.values() if held.holder]
-        others = [held for held in others if held.holder != self.me.name]
-        speaks = {record.log for record in self.ledger.waiting.values()}
-        for held in others:
+        """TIME: what this reading showed of every held lease; another session of this very node may be silent too."""
+        there = [held for held in leases(self.ledger.state).by_name.values() if held.holder]
+        for held in there:
             member = members(self.ledger.state).named(held.holder)
-            last = f"{held.last}+" if member and member.log in speaks else held.last
+            last = f"{held.last}+" if member and self.ledger.authentic(member.log) else held.last
             self.watch.saw(held.name, (held.token, last), held.ttl_ms, look.begun_ms, look.ended_ms)
-        self.watch.forget({held.name for held in others})
+        self.watch.forget({held.name for held in there})
 
     def _interval_ms(self) -> int:
         """How long until the next reading: soon while something is awaited, and three times a watched ttl."""

@@ -26,7 +26,7 @@ class Silence(NamedTuple):
 
 
 class Watch:
-    """The silences of all leases that others hold. A restart begins with an empty one (law TIME)."""
+    """The silences of all leases that somebody holds. A restart begins with an empty one (law TIME)."""
 
     def __init__(self) -> None:
         self._silences: dict[str, Silence] = {}
