@@ -188,9 +188,12 @@ class Engine:
         if findings:
             return self._alarm(findings)
         self.findings, self.broken = (), None
+        effects: list[Effect] = []
+        if (doubt := trial.state.doubt) and doubt != self.ledger.state.doubt:
+            reason = f"the seal of epoch {doubt[0]} by {doubt[1]} claims another digest than this node's fold"
+            effects.append(Say("alarm", {"law": "DIGEST", "reason": reason}))
         self.trunk, self.ledger = trunk, trial
         trial.offer(self.pending)
-        effects: list[Effect] = []
         if reading.seals:
             self.seen = (trial.state.epoch, trial.state.seal)
             effects += [Save(seen=self.seen), *self._hear(reading.judged)]

@@ -33,6 +33,7 @@ from orxaq_mesh.record import (
     Value,
     canonical,
     epoch_place,
+    line_id,
     log_place,
     parse_path,
 )
@@ -132,29 +133,29 @@ class Ledger:
             findings.append(Finding("RENDER", change.path, 0, "no file of a ledger has this name"))
             return
         log, first = parsed
+        position = _last_position(change)
         for number, line, finding in added_lines(change):
             if finding is not None:
                 findings.append(finding)
                 continue
             try:
-                if log is None:
-                    seal = read_seal(line)
-                    self._place_seal(seal, first, Place(change.path, number), seals, findings)
+                item = read_seal(line) if log is None else read_record(line)
+                here = (item.epoch if isinstance(item, Seal) else item.seq, item.id)
+                if here <= position:
+                    raise BadLine("RENDER", "out of order, or twice: lines are sorted by number and id")
+                position = here
+                if not first <= here[0] < first + SEGMENT_LINES:
+                    raise BadLine("RENDER", f"number {here[0]} lies in another file")
+                if isinstance(item, Seal):
+                    self._place_seal(item, seals)
+                elif item.log != log:
+                    raise BadLine("CHAIN", f"a record of {item.log} in the file of {log}")
                 else:
-                    record = read_record(line)
-                    if record.log != log:
-                        raise BadLine("CHAIN", f"a record of {record.log} in the file of {log}")
-                    if not first <= record.seq < first + SEGMENT_LINES:
-                        raise BadLine("RENDER", f"seq {record.seq} lies in another file")
-                    records.append(record)
+                    records.append(item)
             except BadLine as bad:
                 findings.append(Finding(bad.law, change.path, number, bad.reason))
 
-    def _place_seal(
-        self, seal: Seal, first: int, place: Place, seals: dict[int, Seal], findings: list[Finding]
-    ) -> None:
-        if not first <= seal.epoch < first + SEGMENT_LINES:
-            raise BadLine("RENDER", f"epoch {seal.epoch} lies in another file")
+    def _place_seal(self, seal: Seal, seals: dict[int, Seal]) -> None:
         if seal.epoch in seals or (seal.epoch <= self.state.epoch and seal.id != self.state.seal):
             raise BadLine("SEAL", f"a second seal of epoch {seal.epoch}")
         if seal.epoch > self.state.epoch:
@@ -195,6 +196,8 @@ class Ledger:
         elif not self._may_seal(seal):
             raise Broken("SEAL", place, f"{seal.log} may not seal")
         for log, run in taken.items():
+            if len(run) > 1 and not self._is_admitted(log):
+                raise Broken("SEAL", log_place(log, run[1].seq), f"{log} is not admitted: only its hello may be sealed")
             for record in run if self.signatures == "every" else run[-1:]:
                 self._check_signature(record, self._key(log, run[0]), log_place(log, record.seq))
         founding = taken[seal.log][0] if state.epoch == 0 else None
@@ -233,6 +236,10 @@ class Ledger:
         if self.id not in (None, run[0].id):
             raise Broken("SIG", place, f"this is ledger {run[0].id[:12]}, not {str(self.id)[:12]}")
         self.id = run[0].id
+
+    def _is_admitted(self, log: str) -> bool:
+        member = members(self.state).by_log.get(log)
+        return member is not None and member.admitted
 
     def _may_seal(self, seal: Seal) -> bool:
         signer = members(self.state).by_log.get(seal.log)
@@ -423,6 +430,15 @@ def added_lines(change: FileChange) -> Iterator[tuple[int, bytes, Finding | None
     if torn:
         number = skipped + len(lines) + 1
         yield number, torn, Finding("LINE", change.path, number, "the last line is torn: no newline ends it")
+
+
+def _last_position(change: FileChange) -> tuple[int, str]:
+    """Behind which (number, id) the lines that a file grew by must lie; where it did not just grow, none."""
+    if not change.old or not (change.new or b"").startswith(change.old):
+        return (0, "")
+    line = change.old.rsplit(b"\n", 2)[-2]
+    value = orjson.loads(line)
+    return (value["epoch"] if value["kind"] == "seal" else value["seq"], line_id(line))
 
 
 def _missing(path: str, old: Sequence[bytes], new: set[bytes]) -> Iterator[tuple[int, bytes, Finding]]:
