@@ -184,7 +184,7 @@ class Engine:
         """Fold on what the trunk brought, or raise the alarm and stay where we are (laws CLOSED, SEEN)."""
         trial = self.ledger.fork()
         reading = trial.read(changes)
-        findings = [*flaws, *reading.findings, *self._rolled_back(trunk, trial, reading.seals)]
+        findings = self._rolled_back(trunk, trial, reading.seals) or [*flaws, *reading.findings]
         if findings:
             return self._alarm(findings)
         self.findings, self.broken = (), None
