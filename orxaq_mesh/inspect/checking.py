@@ -74,7 +74,7 @@ def verify(
     reader.signatures = "every" if every_signature else "heads"
     reading = reader.read(files)
     findings += causes(reading.findings, files, reader.id)
-    findings += _wrong_digests(reading)
+    findings += [*_wrong_digests(reading), *_no_spine(files)]
     wanted = _home_ledger(mesh) if ledger is None else ledger
     if wanted is not None:
         findings += _another_ledger(reader, wanted)
@@ -147,6 +147,12 @@ def _rolled_back(seals: Sequence[Seal], seen: tuple[int, str]) -> list[Finding]:
     return [Finding("SEEN", *epoch_place(epoch), what)]
 
 
+def _no_spine(files: Iterable[Change]) -> list[Finding]:
+    place = epoch_place(1)
+    there = any(file.path == place.file for file in files)
+    return [] if there else [Finding("SEAL", *place, "there is no seal of epoch 1")]
+
+
 def _wrong_digests(reading: Reading) -> Iterator[Finding]:
     """Law DIGEST: what each seal claims against what the fold came to."""
     by_epoch = {epoch: list(run) for epoch, run in groupby(reading.judged, key=lambda item: item.epoch)}
@@ -167,8 +173,6 @@ def _not_rendered(files: Sequence[Change], reading: Reading, waiting: Iterable[R
     """What is wrong where every line is sound: doubled, moved or missing lines, empty files."""
     expected = _rendered(reading.judged, reading.seals, waiting)
     differs = [file for file in files if file.new != expected.get(file.path)]
-    if not reading.seals:
-        return [Finding("SEAL", *epoch_place(1), "there is no seal of epoch 1")]
     if not differs:
         return []
     found = list(broken_chains(lines_of(files)))
