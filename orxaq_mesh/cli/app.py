@@ -10,6 +10,7 @@ Knows not: what a command does.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import os
 import sys
@@ -21,6 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from orxaq_mesh import __version__
 from orxaq_mesh.cli.call import begin, call
+from orxaq_mesh.cli.light import lighten, lighten_one
 from orxaq_mesh.errors import MeshError, MeshFault, Usage
 
 COMMANDS = {
@@ -71,15 +73,21 @@ def _everywhere(
     ] = None,
     json: Annotated[bool, _option("--json", to="json", says="Machine-readable output.")] = False,
     quiet: Annotated[bool, _option("-q", "--quiet", to="quiet", says="Only the payload.")] = False,
-    verbose: Annotated[int, _option("-v", "--verbose", to="verbose", says="Say more.", count=True)] = 0,
+    verbose: Annotated[
+        int, _option("-v", "--verbose", to="verbose", says="Say more.", count=True, show_default=False)
+    ] = 0,
 ) -> None: ...
 
 
-def _deeds(
+def _keys(
     key: Annotated[
         str | None,
         _option("--key", to="key", says="Idempotency key: the same key twice is one record.", metavar="KEY"),
     ] = None,
+) -> None: ...
+
+
+def _trials(
     dry_run: Annotated[bool, _option("--dry-run", to="dry_run", says="Only say what would come of it.")] = False,
 ) -> None: ...
 
@@ -98,7 +106,7 @@ def _params(function: Callable[..., None]) -> list[Any]:
     return list(typer.main.get_command(app).params)
 
 
-_SHARED, _DEED, _SESSION = _params(_everywhere), _params(_deeds), _params(_sessions)
+_SHARED, _KEY, _TRIAL, _SESSION = map(_params, (_everywhere, _keys, _trials, _sessions))
 
 
 class Command(TyperCommand):
@@ -109,18 +117,29 @@ class Command(TyperCommand):
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.params = [*self.params, *self.more, *_SHARED]
+        lighten(self.params)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Typer's own."""
+        return lighten_one(super().get_help_option(ctx))
+
+
+class Trial(Command):
+    """A command that changes something, once in a node's life: it can be tried without effect."""
+
+    more = tuple(_TRIAL)
 
 
 class Deed(Command):
     """A command that signs: it can be tried without effect, and tried again."""
 
-    more = tuple(_DEED)
+    more = (*_KEY, *_TRIAL)
 
 
 class LeaseDeed(Command):
     """A command that acts as a session."""
 
-    more = (*_DEED, *_SESSION)
+    more = (*_KEY, *_TRIAL, *_SESSION)
 
 
 class SessionCommand(Command):
@@ -135,6 +154,11 @@ class Noun(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.params = [*self.params, *_SHARED]
+        lighten(self.params)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Typer's own."""
+        return lighten_one(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As Typer does; no words are a wish for help."""
@@ -156,10 +180,13 @@ class Nouns(Noun):
         group = typer.main.get_group(app)  # type: ignore[attr-defined,unused-ignore]
         return group if app.info.name == cmd_name else group.commands[cmd_name]
 
-    @property
-    def names(self) -> list[str]:
-        """For suggestions."""
-        return list(COMMANDS)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer does; a word that is none of them is answered with those that are like it."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=3)
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise Usage(f"{args[0][:40]!a} is no command{meant}", hint="mesh --help")
+        return super().resolve_command(ctx, args)
 
 
 def app(name: str | None = None, says: str = "") -> typer.Typer:
@@ -198,7 +225,18 @@ def program() -> Any:
         "6 ledger invalid, 7 queued.",
     )
     top.callback()(_root)
-    return typer.main.get_command(top)
+    made = typer.main.get_command(top)
+    lighten(made.params)
+    return made
+
+
+def sync_program() -> Any:
+    """The command `mesh-sync`."""
+    from orxaq_mesh.cli.sync import daemon
+
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(cls=Command, epilog="Example: mesh-sync --json")(daemon)
+    return typer.main.get_command(single)
 
 
 def run(argv: list[str]) -> int:
@@ -209,12 +247,8 @@ def run(argv: list[str]) -> int:
 
 def run_sync(argv: list[str]) -> int:
     """Run `mesh-sync`; gives the exit code."""
-    from orxaq_mesh.cli.sync import daemon
-
     begin().json = "--json" in argv
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(cls=Command)(daemon)
-    return guarded(lambda: typer.main.get_command(single).main(argv, prog_name="mesh-sync", standalone_mode=False))
+    return guarded(lambda: sync_program().main(argv, prog_name="mesh-sync", standalone_mode=False))
 
 
 def guarded(work: Callable[[], Any]) -> int:

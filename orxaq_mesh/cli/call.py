@@ -130,7 +130,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 def write(stream: IO[str], line: str) -> None:
     """One line, at once; characters that the stream's encoding lacks are escaped, never an error."""
-    encoding = stream.encoding or "utf-8"
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     stream.flush()
 

@@ -23,7 +23,11 @@ app = new_app()
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave hub, homes and logs, and say where.")] = False,
 ) -> None:
-    """Show a fleet of three that loses its lease holder, beside a lock file that loses the data; under 30 s."""
+    """Watch a fleet lose its lease holder, and no data.
+
+    Beside it the same job under a lock file, which loses data. Real processes, a temporary hub, under 30 s. Exit 1 if
+    anything of it did not happen.
+    """
     from orxaq_mesh.demo import run
 
     raise typer.Exit(run(keep, call().json))

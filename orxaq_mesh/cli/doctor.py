@@ -21,7 +21,10 @@ _MARKS = {"good": ("ok  ", "good"), "look": ("look", "warn"), "bad": ("BAD ", "b
 
 @app.command(cls=Command, epilog="Example: mesh doctor")
 def doctor() -> None:
-    """Examine this node: git, key, clock, locks, hub, journal; each finding with its mend. Exit 1 if one is bad."""
+    """Examine this node: what is wrong, and how to mend it.
+
+    Looks at git, the home, key, journal, locks, clock, store, hub and ledger. Exit 1 if a finding is bad.
+    """
     from orxaq_mesh.doctor import examine
 
     found = examine(call().mesh())

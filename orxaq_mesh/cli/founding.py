@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from orxaq_mesh.cli.answer import report
-from orxaq_mesh.cli.app import Command, Deed
+from orxaq_mesh.cli.app import Command, Deed, Trial
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call, columns
 from orxaq_mesh.cli.values import ago
@@ -39,7 +39,7 @@ Trunk = Annotated[str | None, typer.Option(metavar="BRANCH", help="The branch th
 Profile = Annotated[str | None, typer.Option(help="How the hub is treated: github or lan; else judged by its address.")]
 
 
-@app.command(cls=Deed, epilog="Example: mesh init --hub git@github.com:acme/fleet.git --node oak")
+@app.command(cls=Trial, epilog="Example: mesh init --hub git@github.com:acme/fleet.git --node oak")
 def init(
     hub: Hub,
     node: Node,
@@ -141,7 +141,7 @@ def invite() -> None:
     )
 
 
-@app.command(cls=Deed, epilog="Example: mesh join --hub git@github.com:acme/fleet.git --node elm --ledger 3f9a...")
+@app.command(cls=Trial, epilog="Example: mesh join --hub git@github.com:acme/fleet.git --node elm --ledger 3f9a...")
 def join(
     hub: Hub,
     node: Node,

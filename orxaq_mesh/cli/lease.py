@@ -99,7 +99,7 @@ def _check_wait(wait: bool, timeout: str | None) -> None:
 
 @app.command(cls=LeaseDeed, epilog="Example: mesh lease renew deploy --token 40")
 def renew(name: Name, token: Token = None, ttl: NewTtl = None) -> None:
-    """Say that the holder lives; a stale token is fenced, exit 4."""
+    """Say that the holder lives. A stale token is fenced, exit 4."""
     mesh = call().mesh()
     ttl_ms = None if ttl is None else duration_ms(ttl)
     _told(name, lambda: mesh.renew(name, token=token, ttl_ms=ttl_ms, **call().deed), _renewed)
@@ -113,7 +113,7 @@ def _renewed(value: dict[str, Any]) -> str:
 
 @app.command(cls=LeaseDeed, epilog="Example: mesh lease release deploy")
 def release(name: Name, token: Token = None) -> None:
-    """Give a lease back, or this session's place in its queue; who waits longest gets it."""
+    """Give a lease back, or a place in its queue. Who waits longest gets it."""
     mesh = call().mesh()
     _told(name, lambda: mesh.release(name, token=token, **call().deed), _released)
 
@@ -127,7 +127,7 @@ def _released(value: dict[str, Any]) -> str:
 
 @app.command(cls=LeaseDeed, epilog="Example: mesh lease take deploy --ttl 10m --wait")
 def take(name: Name, ttl: Ttl = "10m", queue: Queue = False, wait: Wait = False, timeout: Timeout = None) -> None:
-    """Take a lease from a holder that has been silent for its ttl.
+    """Take a lease from a holder that is silent for its ttl.
 
     This node must have watched that silence itself: a running mesh-sync does, or --wait watches until it has.
     """
@@ -148,7 +148,10 @@ def break_(
     reason: Annotated[str, typer.Option(help="Why; it is recorded.", show_default=False)],
     token: Token = None,
 ) -> None:
-    """End a grant as an admin; its token is stale from then on, and who waits longest gets the lease."""
+    """End a grant as an admin, with a reason.
+
+    Its token is stale from then on, and who waits longest gets the lease.
+    """
     mesh = call().mesh()
     broken = "would be" if call().dry_run else "is"
     _told(name, lambda: mesh.break_lease(name, reason, token=token, **call().deed), lambda _: f"{name} {broken} broken")
@@ -193,7 +196,7 @@ def present(*, offline: bool = False) -> dict[str, Any]:
 
 def _find(name: str, offline: bool = False) -> dict[str, Any]:
     found = present(offline=offline)
-    free = {"name": name, "holder": None, "token": None, "queue": []}
+    free: dict[str, Any] = {"name": name, "holder": None, "token": None, "queue": []}
     lease: dict[str, Any] = next((lease for lease in found["leases"] if lease["name"] == name), free)
     return lease | {"epoch": found["epoch"]}
 
@@ -226,7 +229,7 @@ def show(
 
 @app.command(cls=SessionCommand, epilog="Example: mesh lease wait deploy --timeout 10m && ./report.sh")
 def wait(name: Name, timeout: Timeout = None) -> None:
-    """Wait until a lease is free; asks for nothing, exit 7 if that takes too long."""
+    """Wait until a lease is free. Asks for nothing; exit 7 if that takes too long."""
     import time
 
     from orxaq_mesh.home.clock import Clock

@@ -32,7 +32,7 @@ def log(
     node: Annotated[str | None, typer.Option(help="Only this node's.", autocompletion=nodes)] = None,
     lease: Annotated[str | None, typer.Option(help="Only about this lease.", autocompletion=leases)] = None,
 ) -> None:
-    """Show the records in their order, each with what came of it. With --json: one object a line."""
+    """List the records and what came of each. With --json: one object a line."""
     import sys
 
     judged = [item for item in call().mesh().history().judged if _wanted(item, kind, node, lease)]
@@ -101,7 +101,7 @@ def show(
         Path | None, typer.Option(metavar="DIR", help="Write what ssh-keygen needs to verify it into DIR.")
     ] = None,
 ) -> None:
-    """Show one record or seal: its line, what came of it, and where it lies.
+    """Show one record: what came of it, where it lies, who signed it.
 
     With --sshsig, message, signature and allowed_signers are written, and the ssh-keygen command that verifies
     them is printed: no software of ours is needed for that.

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from orxaq_mesh.cli.answer import report
-from orxaq_mesh.cli.app import Command, Deed
+from orxaq_mesh.cli.app import Command, Deed, Trial
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import call
 from orxaq_mesh.cli.complete import nodes
@@ -54,7 +54,7 @@ def revoke(
     report(answer, {"node": name}, f"{name} {'would be' if call().dry_run else 'is'} revoked")
 
 
-@app.command(cls=Deed, epilog="Example: mesh node rotate")
+@app.command(cls=Trial, epilog="Example: mesh node rotate")
 def rotate() -> None:
     """Replace this node's key; its name, roles and leases stay."""
     mesh = call().mesh()

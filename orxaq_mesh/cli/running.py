@@ -71,7 +71,7 @@ def _run(holding: Holding, argv: Sequence[str], *, stop: bool) -> int:
 
     child = subprocess.Popen(argv, env={**environment(), **holding.environment()}, process_group=0)
     ended = threading.Event()
-    threading.Thread(target=lambda: (child.wait(), ended.set()), daemon=True).start()
+    threading.Thread(target=_await, args=(child, ended), daemon=True).start()
     with _terminal_for(child.pid), _signals_to(child.pid):
         warned = False
         while not ended.wait(_LOOK_S):
@@ -83,6 +83,11 @@ def _run(holding: Holding, argv: Sequence[str], *, stop: bool) -> int:
                 _end(child.pid, ended)
                 return LOST
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _await(child: subprocess.Popen[bytes], ended: threading.Event) -> None:
+    child.wait()
+    ended.set()
 
 
 def _end(group: int, ended: threading.Event) -> None:

@@ -27,7 +27,7 @@ _CODES = {"unreachable": UNREACHABLE, "invalid": INVALID}
 def status(
     offline: Annotated[bool, typer.Option("--offline", help="Show what was last read; do not read the hub.")] = False,
 ) -> None:
-    """Show the fleet on one screen: hub, nodes, leases; alarms on top.
+    """Show the fleet on one screen: hub, nodes, leases, alarms.
 
     The hub is read, unless a mesh-sync of this node does that or it was read within 5 s. Where it cannot be reached,
     what was last read is shown, with its age; the exit code is 5 then.

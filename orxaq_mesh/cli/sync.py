@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orxaq_mesh.cli.app import Command
+from orxaq_mesh.cli.app import Trial
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, Part, call, encode, paint, write
 
@@ -21,15 +21,13 @@ app = new_app()
 _STYLES = {"alarm": "bad", "fault": "bad", "unreachable": "warn", "sealed": "good"}
 
 
-@app.command(cls=Command, epilog="Example: mesh sync && mesh status --offline")
-def sync(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read the hub, and say what waits.")] = False,
-) -> None:
-    """Make one pass: read the hub, publish what waits, renew what is held."""
+@app.command(cls=Trial, epilog="Example: mesh sync && mesh status --offline")
+def sync() -> None:
+    """Make one pass: read the hub, publish what waits, renew leases."""
     mesh = call().mesh()
-    if dry_run:
+    if call().dry_run:
         mesh.observe()
-    found = mesh.status(offline=True) if dry_run else mesh.sync()
+    found = mesh.status(offline=True) if call().dry_run else mesh.sync()
     if call().json:
         call().data(found)
         return
