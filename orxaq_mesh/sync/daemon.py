@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from orxaq_mesh.effects import Answer, Ask, Cancel, Intent, Say, Unreached
+from orxaq_mesh.effects import Answer, Ask, Cancel, Intent, Say
 from orxaq_mesh.errors import MeshError, MeshFault
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.locks import NodeLock
@@ -47,7 +47,7 @@ class Daemon:
         self._selector = selectors.DefaultSelector()
         self._callers: dict[int, _Caller] = {}
         self._waiting: dict[str, int] = {}
-        self._number = 0
+        self._number = self._pause_ms = 0
         self._stopping = ""
 
     def run(self) -> None:
@@ -107,10 +107,13 @@ class Daemon:
                     self._log("maintenance", {"reason": why})
         except MeshFault as error:
             self._log("fault", {"code": error.code, "reason": error.what, "hint": error.hint})
-            performer.engine.step(Unreached(error), performer.now())
+            self._tell_all(error)
+            self._pause_ms = min(MAX_NAP_MS, 2 * self._pause_ms + 1000)
+        else:
+            self._pause_ms = 0
 
     def _sleep(self, performer: Performer) -> None:
-        nap_ms = min(MAX_NAP_MS, max(0, performer.engine.wake_ms() - performer.clock.now_ms()))
+        nap_ms = min(MAX_NAP_MS, max(self._pause_ms, performer.engine.wake_ms() - performer.clock.now_ms()))
         if self._stopping:
             return
         for key, _ in self._selector.select(nap_ms / 1000):
@@ -177,6 +180,12 @@ class Daemon:
             number = self._waiting.pop(intent_id, None)
             if number is not None:
                 self._reply(number, {"answer": pack(answer)})
+
+    def _tell_all(self, error: MeshError) -> None:
+        """The disk or the settings are at fault: whoever waits must not wait for ever."""
+        for number in self._waiting.values():
+            self._reply(number, {"answer": pack(Answer("unknown", error=error))})
+        self._waiting.clear()
 
     def _reply(self, number: int, value: dict[str, Any]) -> None:
         caller = self._callers.get(number)

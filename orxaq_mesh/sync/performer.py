@@ -130,7 +130,18 @@ class Performer:
     # Feeding the engine.
 
     def feed(self, given: Input) -> None:
-        """One input, and all that follows from it without waiting."""
+        """One input, and all that follows from it without waiting.
+
+        Raises:
+            MeshFault: the disk said no twice: what was to be told is told, what was not journalled was not pushed.
+        """
+        try:
+            self._run(given)
+        except MeshFault as error:
+            self.say(Say("fault", {"code": error.code, "reason": error.what}))
+            self._run(Unreached(error))
+
+    def _run(self, given: Input) -> None:
         if self.journal.reload_if_changed():
             self._remember()
         self.journal.settle()
@@ -242,16 +253,18 @@ class Performer:
             ended_ms = self.clock.now_ms()
             trunk = self.tips.get(self.identity.trunk)
             self._fetch(trunk)
+            changes, findings = self._changes(trunk)
+            offered = list(self._offers(trunk))
         except InvalidLedger as error:
             flaws = [Finding(flaw.law, flaw.file, 0, flaw.reason) for flaw in error.findings]
-            return Looked(begun_ms, self.clock.now_ms(), None, findings=flaws or [Finding("RENDER", "", 0, error.what)])
+            flaws = flaws or [Finding("RENDER", "", 0, error.what)]
+            return Looked(begun_ms, self.clock.now_ms(), self.tips.get(self.identity.trunk), findings=flaws)
         except MeshFault as error:
             self.unreached = error
             return Unreached(error)
         self.unreached = None
         self._note_reading(begun_ms)
-        changes, findings = self._changes(trunk)
-        return Looked(begun_ms, ended_ms, trunk, changes, findings, list(self._offers(trunk)))
+        return Looked(begun_ms, ended_ms, trunk, changes, findings, offered)
 
     def _fetch(self, trunk: Oid | None) -> None:
         """Bring in what is new. An outbox with objects that no ledger has is left alone, and stops nobody (LIVE)."""
