@@ -1,9 +1,9 @@
 """Real ledgers for tests, line by line: pens that write signed records, and a trunk that takes them in.
 
-    trunk = Trunk.founded()                         # oak founds; epoch 1
-    elm = trunk.admit("elm")                        # hello, admission; elm may write
-    trunk.seal(elm.write("lease.acquire", lease="deploy", session="s", ttl_ms=60_000, until=99))
-    trunk.ledger.state                              # the fold of it; trunk.files is the tree
+trunk = Trunk.founded()                         # oak founds; epoch 1
+elm = trunk.admit("elm")                        # hello, admission; elm may write
+trunk.seal(elm.write("lease.acquire", lease="deploy", session="s", ttl_ms=60_000, until=99))
+trunk.ledger.state                              # the fold of it; trunk.files is the tree
 """
 
 from __future__ import annotations
@@ -146,3 +146,23 @@ class Trunk:
 
 def snapshot(trunk: Trunk) -> bytes:
     return fold.snapshot(trunk.ledger.state)
+
+
+def row_reached(family: kinds.Family, state: kinds.State, record: Record, moment: kinds.Moment) -> kinds.Row:
+    """The row of a family's table that decides about a record here; it must be what `judge` says."""
+    rows = (row for row in family.ROWS if row.kind == record.kind)
+    row = next(row for row in rows if family.CASES[row.case](state, record, moment))
+    assert kinds.judge(state, record, moment)[0] == (row.outcome, row.rule, row.result)
+    return row
+
+
+def effect_of(state: kinds.State, record: Record, moment: kinds.Moment) -> tuple[kinds.Verdict, bool]:
+    """Apply a record: its verdict, and whether it changed more than what is noted of every record (seen, at)."""
+    before = _deeds(state)
+    return kinds.apply(state, record, moment), _deeds(state) != before
+
+
+def _deeds(state: kinds.State) -> Value:
+    value = fold.to_value(fold.copy(state))
+    value["slices"]["node"] = [[*row[:6], row[7]] for row in value["slices"]["node"]]
+    return value

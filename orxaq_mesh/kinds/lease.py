@@ -203,10 +203,6 @@ def _free(state: State, record: Record, moment: Moment) -> bool:
     return not lease.holder and not lease.queue and lease.token < moment.epoch
 
 
-def _unheld(state: State, record: Record, moment: Moment) -> bool:
-    return not _lease(state, record).holder
-
-
 def _asks_to_queue(state: State, record: Record, moment: Moment) -> bool:
     return bool(record.body.get("queue", False))
 
@@ -253,7 +249,6 @@ CASES: Mapping[str, Case] = {
     "the session waits for it": _waits,
     "it names its own place in the queue": _names_own_place,
     "free, and nobody waits": _free,
-    "free": _unheld,
     "asks to queue": _asks_to_queue,
     "held": _held,
     "the holder, with the current token": _current,
