@@ -159,6 +159,8 @@ class Engine:
         held = leases(self.ledger.state).by_name.get(name)
         if held is None or not held.held_by(self.me.name, session):
             return None
+        if any(r.kind == "lease.release" and r.body["record"] == held.record for r in self.pending):
+            return None  # it may be sealed already, and the next holder at work
         token, sent_ms = self.confirmed_ms.get(name, (0, 0))
         return sent_ms + held.ttl_ms if token == held.token else _LONG_AGO_MS
 
