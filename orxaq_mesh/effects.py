@@ -10,11 +10,13 @@ Knows not: what the engine makes of an input (`engine`), how an effect is perfor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orxaq_mesh.errors import MeshError, MeshFault
-from orxaq_mesh.ledger import FileChange, Finding
 from orxaq_mesh.record import NOTHING, Record, Seal, Value
+
+if TYPE_CHECKING:  # a command that only hands an intent over needs no ledger
+    from orxaq_mesh.ledger import FileChange, Finding
 
 COMMITTED, LOST, UNKNOWN = "committed", "lost", "unknown"
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from orxaq_mesh.effects import Answer, Ask, Cancel, Intent
 from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
-from orxaq_mesh.sync.performer import Performer
 from orxaq_mesh.sync.wire import connect
+
+if TYPE_CHECKING:  # where a mesh-sync runs, a command needs no engine of its own
+    from orxaq_mesh.sync.performer import Performer
 
 PATIENCE_MS = 60_000
 """How long a command waits for a verdict that nothing but the hub delays."""
@@ -34,6 +37,8 @@ def ask(home: Home, settings: Settings, intent: Intent) -> Answer:
     intent = intent._replace(asked_ms=now_ms, deadline_ms=deadline_ms)
     client = connect(home.socket)
     if client is None:
+        from orxaq_mesh.sync.performer import Performer
+
         with NodeLock(home, "node"):
             performer = Performer.open(home, settings)
         with performer:
@@ -70,6 +75,8 @@ def once(home: Home, settings: Settings) -> Performer:
     Raises:
         MeshError: the hub cannot be reached, or the ledger breaks a law.
     """
+    from orxaq_mesh.sync.performer import Performer
+
     with NodeLock(home, "node"):
         performer = Performer.open(home, settings)
         with performer:
@@ -83,6 +90,8 @@ def observe(home: Home, settings: Settings) -> Performer:
     Raises:
         MeshError: the hub cannot be reached, or the ledger breaks a law.
     """
+    from orxaq_mesh.sync.performer import Performer
+
     with NodeLock(home, "node"), Performer.open(home, settings) as performer:
         performer.observe()
     if performer.unreached is not None:
