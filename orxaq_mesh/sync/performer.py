@@ -209,7 +209,7 @@ class Performer:
         self.feed(self._look())
         self.tick()
         deadline_ms = self.clock.now_ms() + 2 * self.settings.timeout_ms
-        while engine.pending and engine.broken is None and engine.failures == 0 and self.clock.now_ms() < deadline_ms:
+        while engine.can_publish and engine.broken is None and engine.failures == 0 and self.clock.now_ms() < deadline_ms:
             time.sleep(max(1, min(200, engine.wake_ms() - self.clock.now_ms())) / 1000)
             self.tick()
         if engine.broken is not None:
@@ -269,10 +269,6 @@ class Performer:
     def _fetch(self, trunk: Oid | None) -> None:
         """Bring in what is new. An outbox with objects that no ledger has is left alone, and stops nobody (LIVE)."""
         wanted = {branch: oid for branch, oid in self.tips.items() if self._quiet_outboxes.get(branch) != oid}
-        if trunk is not None and trunk != self.engine.trunk:
-            wanted[self.identity.trunk] = trunk
-        else:
-            wanted.pop(self.identity.trunk, None)
         try:
             self.store.fetch(wanted)
         except InvalidLedger as error:
@@ -284,7 +280,7 @@ class Performer:
         changes: list[Change] = []
         findings: list[Finding] = []
         if trunk is not None and trunk != self.engine.trunk:
-            for item in self.store.changes(self.engine.trunk, trunk):
+            for item in self.store.changes(self.engine.trunk if self._still_has(self.engine.trunk) else None, trunk):
                 if isinstance(item, Flaw):
                     findings.append(Finding(item.law, item.file, 0, item.reason))
                 else:
@@ -319,6 +315,8 @@ class Performer:
     def _publish(self, publish: Publish) -> Published | Unreached:
         self.budget.take(self.clock.now_ms())
         try:
+            if publish.base is not None:
+                self.store.fetch({self.identity.trunk: publish.base})  # the store may have been deleted since (CACHE)
             return self._push_trunk(publish, publish.seal) if publish.seal else self._push_outbox(publish)
         except Unreachable as error:
             self.unreached = error
