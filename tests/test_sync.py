@@ -1,0 +1,305 @@
+"""mesh-sync as real processes at real hubs: one a node, killed, stopped, cut off, stalled, lied to, and kept modest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orxaq_mesh.errors import MeshFault, Unreachable
+from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.inspect.checking import verify
+from orxaq_mesh.sync.identity import memory_of
+from tests.daemons import DEADLINE_S, MeshSync, Sleeper, mesh_command, node, small_fleet
+from tests.hubs import Hub, file_hub, wait_until
+
+TTL_MS = 1200
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    with file_hub(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, hub: Hub) -> dict[str, Path]:
+    return small_fleet(tmp_path, hub)
+
+
+def signed(home: Path) -> list[str]:
+    return [record.id for record in memory_of(Journal.open(home / "journal.ndjson")).records]
+
+
+def lease(home: Path, name: str = "deploy") -> dict[str, Any]:
+    node(home).sync()
+    return next(held for held in node(home).status(offline=True)["leases"] if held["name"] == name)
+
+
+def nothing_lost(fleet: dict[str, Path]) -> None:
+    """What was signed is sealed exactly once, the ledger is sound, and all nodes are of one mind."""
+    for home in (*fleet.values(), *fleet.values()):
+        node(home).sync()
+    states = {node(home).status(offline=True)["state"] for home in fleet.values()}
+    assert len(states) == 1
+    first = node(next(iter(fleet.values())))
+    report = verify(first, every_signature=True)
+    assert report.ok, report.findings
+    sealed = Counter(item.record.id for item in first.history().judged)
+    assert {sealed[record] for home in fleet.values() for record in signed(home)} == {1}
+
+
+# One instance a node, its end and its return.
+
+
+def test_C17_a_second_mesh_sync_names_the_first_and_exits_1(fleet: dict[str, Path]) -> None:
+    with MeshSync(fleet["oak"]) as first:
+        second = subprocess.run(
+            [sys.executable, "-c", "from orxaq_mesh.sync import main; main()", "--json", "--home", str(fleet["oak"])],
+            capture_output=True,
+            check=False,
+            timeout=DEADLINE_S,
+        )
+        error = json.loads(second.stderr)["error"]
+        assert second.returncode == 1
+        assert error["holder"]["pid"] == first.process.pid
+        assert f"kill {first.process.pid}" in error["hint"]
+        assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+        assert first.events("sealed", kind="event.publish")
+
+
+def test_C28_SIGTERM_ends_mesh_sync_cleanly(fleet: dict[str, Path]) -> None:
+    with MeshSync(fleet["oak"]) as sync:
+        assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+        assert sync.stop() == 0
+        assert sync.events("stopped", why="SIGTERM")
+    assert not (fleet["oak"] / "sync.sock").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(sync.process.pid, 0)  # no git of its own is left
+    assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+
+
+def test_C28_killed_again_and_again_the_chain_goes_on(fleet: dict[str, Path]) -> None:
+    outcomes: list[str] = []
+
+    def publish_until(done: threading.Event) -> None:
+        while not done.is_set():
+            try:
+                outcomes.append(node(fleet["oak"]).publish("t", "y", {"n": len(outcomes)}).verdict)
+            except MeshFault as error:
+                outcomes.append(error.code)
+
+    for number in range(3):
+        with MeshSync(fleet["oak"]) as sync:
+            done = threading.Event()
+            caller = threading.Thread(target=publish_until, args=[done])
+            caller.start()
+            sync.wait_for("sealed", kind="event.publish", count=2 + number)
+            sync.signal(signal.SIGKILL)
+            done.set()
+            caller.join(DEADLINE_S)
+            assert not caller.is_alive()
+    assert outcomes.count("applied") >= 3
+    nothing_lost(fleet)
+
+
+# Between commands and mesh-sync.
+
+
+def test_an_intent_is_handed_over_and_answered(fleet: dict[str, Path]) -> None:
+    with MeshSync(fleet["oak"]) as sync:
+        done = mesh_command(fleet["oak"], "lease", "acquire", "deploy", "--ttl", "10m")
+        told = json.loads(done.stdout)["data"]
+        assert (done.returncode, told["holder"]) == (0, "oak")
+        assert sync.wait_for("sealed", kind="lease.acquire")["epoch"] == told["token"]
+        refused = mesh_command(fleet["oak"], "lease", "acquire", "deploy", session="another")
+        no = json.loads(refused.stderr)["error"]
+        assert (refused.returncode, no["rule"], no["holder"]) == (3, "LEASE-2", "oak")
+
+
+def test_UNTIL_a_caller_that_hangs_up_is_withdrawn(fleet: dict[str, Path]) -> None:
+    assert node(fleet["oak"]).acquire("deploy", 600_000).result == "granted"
+    with MeshSync(fleet["elm"]) as sync:
+        code = "import sys; from orxaq_mesh import Mesh; Mesh.open(sys.argv[1]).acquire('deploy', 60000, wait=True)"
+        waiting = subprocess.Popen([sys.executable, "-c", code, str(fleet["elm"])])
+        sync.wait_for("sealed", result="queued")
+        assert [place["node"] for place in lease(fleet["oak"])["queue"]] == ["elm"]
+        waiting.kill()
+        waiting.wait()
+        sync.wait_for("sealed", kind="lease.release", result="withdrawn")
+        assert lease(fleet["oak"])["queue"] == []
+
+
+# Leases live as long as who asked for them.
+
+
+def test_C4_renewed_at_a_third_of_its_ttl_and_free_after_its_owner_died(fleet: dict[str, Path]) -> None:
+    with MeshSync(fleet["oak"]) as oak, MeshSync(fleet["elm"]) as elm, Sleeper() as owner:
+        granted = node(fleet["oak"]).acquire("deploy", TTL_MS, owner=owner.id)
+        assert granted.result == "granted"
+        elm.wait_for("sealed", count=3, kind="lease.renew", outcome="applied")
+        queued = node(fleet["elm"]).acquire("deploy", TTL_MS, queue=True)
+        assert queued.result == "queued"
+        elm.wait_for("sealed", count=5, kind="lease.renew")
+        assert lease(fleet["elm"])["token"] == granted.facts["token"]
+        owner.kill()
+        taken = elm.wait_for("sealed", kind="lease.take", outcome="applied")
+        held = lease(fleet["oak"])
+        assert (held["holder"], held["token"]) == ("elm", taken["epoch"])
+        assert held["token"] > granted.facts["token"]
+        assert oak.process.poll() is None
+
+
+def test_C9_a_holder_stopped_past_its_ttl_wakes_and_is_fenced(fleet: dict[str, Path]) -> None:
+    with MeshSync(fleet["oak"]) as oak, MeshSync(fleet["elm"]) as elm, Sleeper(oak.process.pid) as owner:
+        old = node(fleet["oak"]).acquire("deploy", TTL_MS, owner=owner.id)
+        elm.wait_for("sealed", kind="lease.renew")
+        oak.signal(signal.SIGSTOP)  # mesh-sync, its gits and the owner
+        new = node(fleet["elm"]).take("deploy", 600_000, wait=True, timeout_ms=DEADLINE_S * 1000)
+        assert new.result == "granted"
+        assert new.facts["token"] > old.facts["token"]
+        oak.signal(signal.SIGCONT)
+        late = node(fleet["oak"]).publish("prod", "wrote", {"v": 1}, under="deploy", token=old.facts["token"])
+        assert (late.verdict, late.rule) == ("fenced", "FENCE")
+        wrote = node(fleet["elm"]).publish("prod", "wrote", {"v": 2}, under="deploy", token=new.facts["token"])
+        assert wrote.verdict == "applied"
+    nothing_lost(fleet)
+    for home in fleet.values():
+        verdicts = {item.record.id: item.verdict.outcome for item in node(home).history().judged}
+        assert (verdicts[late.record], verdicts[wrote.record]) == ("fenced", "applied")
+
+
+# A hub that goes, stalls, lies.
+
+
+def test_CLOSED_a_hub_goes_away_and_comes_back(fleet: dict[str, Path], hub: Hub) -> None:
+    away = hub.path.with_name("away")
+    with MeshSync(fleet["oak"]) as sync:
+        before = signed(fleet["oak"])
+        hub.path.rename(away)
+        sync.wait_for("unreachable")
+        with pytest.raises(Unreachable, match="nothing was signed"):
+            node(fleet["oak"]).acquire("deploy", 60_000)
+        assert signed(fleet["oak"]) == before
+        with pytest.raises(Unreachable, match="goes out when the hub answers"):
+            node(fleet["oak"]).publish("t", "offline", {})
+        assert len(signed(fleet["oak"])) == len(before) + 1
+        away.rename(hub.path)
+        sync.wait_for("sealed", kind="event.publish", outcome="applied")
+        assert node(fleet["oak"]).acquire("deploy", 60_000).result == "granted"
+    nothing_lost(fleet)
+
+
+@pytest.mark.parametrize("hook", ["pre-receive", "post-receive"])
+def test_PUSH_a_hub_that_stalls_is_given_up_and_asked_again(hook: str, fleet: dict[str, Path], hub: Hub) -> None:
+    stall = f"echo $$ >> {hub.path}/pids; mv {hub.path}/armed {hub.path}/stalled 2>/dev/null || exit 0; exec sleep 600"
+    hub.hook(hook, stall)
+    (hub.path / "armed").touch()
+    try:
+        with MeshSync(fleet["oak"], timeout_ms=700) as sync:
+            told = node(fleet["oak"]).publish("t", "y", {})
+            assert told.verdict == "applied"
+            assert (hub.path / "stalled").exists()
+            assert len(sync.events("sealed", kind="event.publish")) == 1
+        nothing_lost(fleet)
+    finally:
+        for pid in (hub.path / "pids").read_text().split():
+            if Path(f"/proc/{pid}/comm").exists() and Path(f"/proc/{pid}/comm").read_text() == "sleep\n":
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def test_SEEN_a_hub_that_rewinds_raises_the_alarm_and_nothing_is_signed(fleet: dict[str, Path], hub: Hub) -> None:
+    with MeshSync(fleet["oak"]) as sync:
+        assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+        tip, before = hub.tip(), signed(fleet["oak"])
+        hub.git("update-ref", "refs/heads/mesh", f"{tip}~1")
+        sync.wait_for("alarm", law="SEEN")
+        done = mesh_command(fleet["oak"], "lease", "acquire", "deploy")
+        assert done.returncode == 6
+        assert json.loads(done.stderr)["error"]["code"] == "invalid"
+        status = mesh_command(fleet["oak"], "status")
+        assert [alarm["law"] for alarm in json.loads(status.stdout)["data"]["alarms"]][0] == "SEEN"
+        assert sync.stop() == 0
+        assert mesh_command(fleet["oak"], "publish", "t", "y").returncode == 6  # and without mesh-sync
+        assert signed(fleet["oak"]) == before
+        assert hub.tip() == hub.git("rev-parse", f"{tip}~1")
+    hub.git("update-ref", "refs/heads/mesh", str(tip))
+    assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+
+
+# Law CACHE, trap C19.
+
+
+def test_C16_cache_and_store_may_be_deleted_between_any_two_operations(fleet: dict[str, Path]) -> None:
+    def forget() -> None:
+        for home in fleet.values():
+            shutil.rmtree(home / "cache", ignore_errors=True)
+            shutil.rmtree(home / "store.git", ignore_errors=True)
+
+    oak, elm = node(fleet["oak"]), node(fleet["elm"])
+    told = []
+    for act in (
+        lambda: oak.acquire("deploy", 60_000),
+        lambda: elm.acquire("deploy", 60_000, queue=True),
+        lambda: oak.renew("deploy"),
+        lambda: oak.release("deploy"),
+        lambda: elm.publish("t", "y", {}, under="deploy"),
+        lambda: elm.release("deploy"),
+    ):
+        forget()
+        told.append(act().result)
+    assert told == ["granted", "queued", "renewed", "released", "published", "released"]
+    forget()
+    nothing_lost(fleet)
+
+
+def test_C16_cache_and_store_are_deleted_under_a_running_mesh_sync(fleet: dict[str, Path]) -> None:
+    with MeshSync(fleet["oak"]) as sync:
+        for name in ("cache", "store.git", "cache", "store.git"):
+            shutil.rmtree(fleet["oak"] / name)
+            assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+            assert node(fleet["elm"]).publish("t", "y", {}).verdict == "applied"
+        sync.wait_for("sealed", count=8, kind="event.publish")
+        assert sync.stop() == 0
+    nothing_lost(fleet)
+
+
+def test_C19_a_busy_mesh_sync_keeps_to_its_push_budget(fleet: dict[str, Path], hub: Hub) -> None:
+    """Two tokens a second and a burst of six, for some seconds of six callers that never stop: as github, but quicker."""
+    per_minute, burst, callers = 120, 6, 6
+    hub.hook("pre-receive", f"echo push >> {hub.path}/pushes")
+    results: list[str] = []
+    began = time.monotonic()
+
+    def call(number: int) -> None:
+        for turn in range(3):
+            results.append(node(fleet["oak"], f"s{number}").publish("t", "y", {"turn": turn}).verdict)
+
+    with MeshSync(fleet["oak"], profile="github", push_per_minute=per_minute) as sync:
+        for _ in range(burst):
+            call(0)
+            if len((hub.path / "pushes").read_text().split()) >= burst:
+                break
+        threads = [threading.Thread(target=call, args=[number]) for number in range(callers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        elapsed_s = time.monotonic() - began
+        assert sync.process.poll() is None
+    pushes = len((hub.path / "pushes").read_text().split())
+    assert len(results) >= burst + 3 * callers
+    assert set(results) == {"applied"}
+    assert burst < pushes <= burst + elapsed_s * per_minute / 60 + 1
+    assert pushes < len(results)  # what waits goes out together
