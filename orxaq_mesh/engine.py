@@ -519,6 +519,11 @@ class Engine:
             return None
         return max(self.not_before_ms, self.push_ready_ms)
 
+    @property
+    def can_publish(self) -> bool:
+        """Whether this node itself can bring further what waits here; else others must seal it."""
+        return bool(self.pending) and (self._may_seal() or self._outbox_lacks())
+
     def _wants_outbox(self) -> bool:
         """Whether others are to see what waits here: after a lost push they may seal it for us."""
         return (self.contended or not self._may_seal()) and self._outbox_lacks()
