@@ -22,7 +22,7 @@ from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.inspect.checking import verify
 from orxaq_mesh.sync.identity import memory_of
 from tests.daemons import DEADLINE_S, MeshSync, Sleeper, mesh_command, node, small_fleet
-from tests.hubs import Hub, file_hub, wait_until
+from tests.hubs import Hub, file_hub
 
 TTL_MS = 1200
 
@@ -229,7 +229,7 @@ def test_SEEN_a_hub_that_rewinds_raises_the_alarm_and_nothing_is_signed(fleet: d
         assert done.returncode == 6
         assert json.loads(done.stderr)["error"]["code"] == "invalid"
         status = mesh_command(fleet["oak"], "status")
-        assert [alarm["law"] for alarm in json.loads(status.stdout)["data"]["alarms"]][0] == "SEEN"
+        assert next(alarm["law"] for alarm in json.loads(status.stdout)["data"]["alarms"]) == "SEEN"
         assert sync.stop() == 0
         assert mesh_command(fleet["oak"], "publish", "t", "y").returncode == 6  # and without mesh-sync
         assert signed(fleet["oak"]) == before
@@ -283,8 +283,7 @@ def test_C19_a_busy_mesh_sync_keeps_to_its_push_budget(fleet: dict[str, Path], h
     began = time.monotonic()
 
     def call(number: int) -> None:
-        for turn in range(3):
-            results.append(node(fleet["oak"], f"s{number}").publish("t", "y", {"turn": turn}).verdict)
+        results.extend(node(fleet["oak"], f"s{number}").publish("t", "y", {"n": n}).verdict for n in range(3))
 
     with MeshSync(fleet["oak"], profile="github", push_per_minute=per_minute) as sync:
         for _ in range(burst):
