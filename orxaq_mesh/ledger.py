@@ -307,32 +307,35 @@ class Ledger:
 
         Lines that nobody signed may claim the same places: each chain is followed back from its end (law LIVE).
         """
-        for tip in sorted(self._waiting_of(log), key=lambda record: (-record.seq, record.id)):
-            run = self._run_to(tip)
-            if run and self._verifies(run):
-                return run
+        first = self._led_to(log)
+        for tip in sorted((self.waiting[id_] for id_ in first), key=lambda record: (-record.seq, record.id)):
+            if self._verifies(tip, first[tip.id]):
+                run = [tip]
+                while run[-1].id != first[tip.id].id:
+                    run.append(self.waiting[run[-1].prev])
+                return run[::-1]
         return []
 
-    def _run_to(self, tip: Record) -> list[Record]:
-        """The waiting records from the head of a log to this one; none where a link is missing."""
-        seq, last = self.state.heads.get(tip.log) or (0, self._first_prev(tip.log))
-        run, record = [tip], tip
-        while record.seq > seq + 1:
-            before = self.waiting.get(record.prev)
-            if before is None or before.log != tip.log or before.seq != record.seq - 1:
-                return []
-            run.append(before)
-            record = before
-        run.reverse()
-        return run if record.prev == last and record.seq == seq + 1 else []
+    def _led_to(self, log: str) -> dict[str, Record]:
+        """The waiting records that a chain without a gap leads to from a log's head: id -> the first of the chain."""
+        seq, last = self.state.heads.get(log) or (0, self._first_prev(log))
+        after: dict[tuple[int, str], list[Record]] = {}
+        for record in self._waiting_of(log):
+            after.setdefault((record.seq, record.prev), []).append(record)
+        first: dict[str, Record] = {}
+        left = [(record, record) for record in after.get((seq + 1, last), ())]
+        while left:
+            record, start = left.pop()
+            first[record.id] = start
+            left += [(follower, start) for follower in after.get((record.seq + 1, record.id), ())]
+        return first
 
     def _waiting_of(self, log: str) -> Iterator[Record]:
         return (record for record in self.waiting.values() if record.log == log)
 
-    def _verifies(self, run: Sequence[Record]) -> bool:
-        record = run[-1]
+    def _verifies(self, record: Record, first: Record) -> bool:
         try:
-            self._check_signature(record, self._key(record.log, run[0]), log_place(record.log, record.seq))
+            self._check_signature(record, self._key(record.log, first), log_place(record.log, record.seq))
         except Broken:
             return False
         return True

@@ -69,8 +69,8 @@ def causes(found: Sequence[Finding], files: Iterable[Change], ledger_id: str | N
     told: set[str] = set()
     for finding in found:
         log = (parse_path(finding.file) or (None, 0))[0]
-        if log is not None and finding.law == "CHAIN" and (finding.file, finding.line) not in places:
-            if log in told:
+        if log is not None and finding.law == "CHAIN":
+            if log in told and (finding.file, finding.line) not in places:
                 continue
             told.add(log)
         kept.append(finding)
