@@ -17,6 +17,7 @@ import orjson
 
 from orxaq_mesh.demo.job import PROD
 from orxaq_mesh.demo.stage import PYTHON, Facts, Missed, Program, Stage
+from orxaq_mesh.home.place import Home
 
 TTL_MS = 3000
 NODES = ("oak", "elm", "ash")
@@ -92,7 +93,7 @@ class LeftSide(Side):
         """The lid closes between the look and the write."""
         must(self.jobs["oak"].freeze(), "on the left oak's job stands still")
         self.jobs["oak"].give("v1\n")
-        self._say("oak", "job stopped, v1 not written yet")
+        self._say("oak", "job stopped, v1 not yet written")
 
     def take_over(self) -> None:
         """As elm, wait for the ttl to end by the clock, and swap the lock."""
@@ -146,12 +147,10 @@ class RightSide(Side):
         for node in NODES:
             argv = [PYTHON, "-c", "from orxaq_mesh.sync import main; main()", "--json"]
             self.syncs[node] = self.stage.start(argv, self._env(node), self.folder, listen=False)
-        self.stage.until(
-            "three mesh-sync run", lambda: all(self._home(n).joinpath("sync.sock").exists() for n in NODES)
-        )
+        self.stage.until("three mesh-sync run", lambda: all(Home(self._home(node)).socket.exists() for node in NODES))
         nodes = [node["name"] for node in self.mesh("oak", "status")["nodes"] if node["standing"] == "admitted"]
         must(set(NODES) <= set(nodes), "oak, elm and ash are admitted")
-        self._say("hub", "oak, elm and ash are nodes; a mesh-sync runs for each", nodes=nodes)
+        self._say("hub", "oak, elm and ash are nodes, each with a mesh-sync", nodes=nodes)
 
     def take(self) -> None:
         """Acquire as oak, and look once more."""
@@ -166,7 +165,7 @@ class RightSide(Side):
         must(self.jobs["oak"].freeze(), "on the right oak's job stands still")
         self.stage.until("the hub is at rest while oak falls asleep", self._sleeps_soundly)
         self.jobs["oak"].give("v1\n")
-        self._say("oak", "job and mesh-sync stopped, v1 not written yet")
+        self._say("oak", "job and mesh-sync stopped, v1 not yet written")
 
     def take_over(self) -> None:
         """As elm, wait in line; the lease passes on after a ttl of watched silence."""
@@ -175,7 +174,9 @@ class RightSide(Side):
         got = self._granted(job, "elm")
         old, new = self.tokens["oak"], self.tokens["elm"]
         must(new > old, "the token has grown")
-        self._say("elm", f"watched {TTL_MS // 1000} s of silence; granted: token {new}", **got)
+        watched_ms = self.mesh("elm", "log", "--kind", "lease.take")[-1]["body"]["watched_ms"]
+        must(watched_ms >= TTL_MS, "elm has watched a whole ttl of silence")
+        self._say("elm", f"watched {watched_ms / 1000:.1f} s of silence; granted: token {new}", **got)
         must(job.line("looked")["mine"], "on the right the lease is elm's")
         self._wrote(job.line("wrote"), 0)
         must(self.version() == "v2", "on the right elm writes v2")

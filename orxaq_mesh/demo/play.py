@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from orxaq_mesh.demo.acts import BAD, GOOD, TTL_MS, LeftSide, Line, RightSide, Side
@@ -82,7 +82,7 @@ class Play:
     def _together(self, started: list[Future[None]]) -> None:
         """Wait for both sides. If one fails the other must not be waited for: it may wait for what never comes."""
         try:
-            for side in started:
+            for side in wait(started, return_when=FIRST_EXCEPTION).done:
                 side.result()
         except BaseException:
             self._stage.end()
@@ -116,9 +116,10 @@ class Play:
     def _end(self, command: str) -> None:
         seconds = self._stage.now_ms() / 1000
         self.document["seconds"] = round(seconds, 1)
-        kept = f" Everything is kept in {self._stage.path}." if self._stage.keep else ""
         self._page.write()
-        self._page.write(f"{seconds:.0f} seconds, no network.{kept} To ask ssh-keygen yourself, paste:", "bold")
+        if self._stage.keep:
+            self._page.verbatim(f"Everything is kept in {self._stage.path}")
+        self._page.write(f"{seconds:.0f} seconds, no network. To ask ssh-keygen yourself, paste:", "bold")
         self._page.write()
         self._page.verbatim(command)
 

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ from orxaq_mesh.home.process import environment
 
 Facts = dict[str, Any]
 PATIENCE_MS = 25_000
+GRACE_MS = 3000
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 
@@ -91,16 +93,25 @@ class Program:
         """Let them go on."""
         os.killpg(self._popen.pid, signal.SIGCONT)
 
+    def ask_to_end(self) -> None:
+        """Ask it and its children to end; who is asleep is woken for it."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+
     def end(self) -> None:
-        """End it and its children, asleep or not. Safe to call twice."""
-        for number in (signal.SIGKILL, signal.SIGCONT):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, number)
+        """See to it that it has ended, and its children. Safe to call twice."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(GRACE_MS / 1000)
+        self._signal(signal.SIGKILL)
         self._popen.wait()
         for stream in (self._popen.stdin, self._popen.stdout):
             with contextlib.suppress(OSError):
                 if stream is not None:
                     stream.close()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, number)
 
     def last_words(self) -> str:
         """What it wrote to standard error."""
@@ -115,6 +126,7 @@ class Stage:
         self.path = Path(tempfile.mkdtemp(prefix="mesh-demo-")).resolve()
         self._programs: list[Program] = []
         self._over = False
+        self._door = threading.Lock()
         self._clock = Clock()
         self._began_ms = self._clock.now_ms()
         self.env = self._environment()
@@ -128,11 +140,20 @@ class Stage:
     ) -> None:
         self.end()
         if not self.keep:
+            self._remove()
+
+    def _remove(self) -> None:
+        """Remove the directory; what a dying process still writes into it is removed too."""
+        deadline_ms = self._clock.now_ms() + GRACE_MS
+        while self.path.exists() and self._clock.now_ms() < deadline_ms:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def end(self) -> None:
         """End every program; whoever still waits for one hears of it at once."""
-        self._over = True
+        with self._door:
+            self._over = True
+        for program in self._programs:
+            program.ask_to_end()
         for program in self._programs:
             program.end()
 
@@ -149,9 +170,12 @@ class Stage:
         listen: bool = True,
     ) -> Program:
         """Start a program; it ends with the stage at the latest. What nobody listens to goes to its log."""
-        log = self.path / "logs" / f"{len(self._programs)}-{Path(argv[0]).name}.log"
-        program = Program(argv, self.env | dict(env or {}), cwd or self.path, log, listen)
-        self._programs.append(program)
+        with self._door:
+            if self._over:
+                raise Missed("the play is over")
+            log = self.path / "logs" / f"{len(self._programs)}-{Path(argv[0]).name}.log"
+            program = Program(argv, self.env | dict(env or {}), cwd or self.path, log, listen)
+            self._programs.append(program)
         return program
 
     def run(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> bytes:

@@ -1,0 +1,248 @@
+"""`mesh demo` as a user runs it; that it leaves nothing behind; and that it says so when something did not happen."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hubs import wait_until
+
+from orxaq_mesh.demo import play
+from orxaq_mesh.demo.acts import BAD, GOOD, PLAIN, TTL_MS, LeftSide, Line, must
+from orxaq_mesh.demo.lockfile import LockFile
+from orxaq_mesh.demo.page import Page
+from orxaq_mesh.demo.stage import Stage
+
+MESH = [sys.executable, "-m", "orxaq_mesh"]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One performance: its document, what stayed in the temporary directory, and how it ended."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run([*MESH, "demo", "--json"], capture_output=True, env=environ(folder), cwd=folder, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)["data"]
+    return {**document, "left_over": sorted(path.name for path in folder.iterdir())}
+
+
+def environ(folder: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(folder)}
+
+
+def words(shown: dict[str, Any], act: int, side: str) -> str:
+    return " / ".join(line["text"] for line in shown["acts"][act][side])
+
+
+def test_C9_the_lock_file_loses_v2_and_the_mesh_does_not(shown: dict[str, Any]) -> None:
+    assert shown["ok"] is True
+    assert shown["prod"] == {"left": "v1", "right": "v2"}
+    assert "prod.txt is v2" in words(shown, 3, "left")
+    assert "prod.txt is v2" in words(shown, 3, "right")
+    assert "prod.txt is v1" in words(shown, 4, "left")
+    assert shown["seconds"] < 120  # no timed assertion: only that somebody counted
+
+
+def test_C9_the_take_over_came_after_a_ttl_of_silence(shown: dict[str, Any]) -> None:
+    asleep = max(line["at_ms"] for line in shown["acts"][2]["right"])
+    granted = shown["acts"][3]["right"][0]
+    assert granted["at_ms"] - asleep >= TTL_MS - 1000
+    assert granted["facts"]["verdict"] == "applied"
+
+
+def test_FENCE_the_gate_refuses_the_lower_token(shown: dict[str, Any]) -> None:
+    refused = shown["acts"][4]["right"][0]
+    assert refused["facts"]["code"] == "fenced"
+    assert refused["facts"]["token"] < refused["facts"]["mark"]
+    assert f"{refused['facts']['token']} < {refused['facts']['mark']}" in refused["text"]
+
+
+def test_FENCE_every_node_fences_the_sleepers_report(shown: dict[str, Any]) -> None:
+    fenced = shown["proofs"]["fenced"]
+    assert sorted(fenced) == ["ash", "elm", "oak"]
+    assert {(item["verdict"], item["rule"], item["kind"]) for item in fenced.values()} == {
+        ("fenced", "FENCE", "event.publish")
+    }
+    assert len({item["id"] for item in fenced.values()}) == 1
+
+
+def test_SET_all_digests_are_equal(shown: dict[str, Any]) -> None:
+    verified = shown["proofs"]["verified"]
+    assert sorted(verified) == ["ash", "elm", "oak"]
+    assert len({(item["state"], item["epoch"], item["records"]) for item in verified.values()}) == 1
+
+
+def test_CHAIN_the_flipped_byte_is_found(shown: dict[str, Any]) -> None:
+    flipped = shown["proofs"]["flipped"]
+    assert flipped["was"] != flipped["became"]
+    assert flipped["exit"] == 6
+    assert (flipped["finding"]["file"], flipped["finding"]["line"]) == (flipped["file"], flipped["line"])
+
+
+def test_SIG_the_last_line_can_be_pasted(shown: dict[str, Any]) -> None:
+    signature = shown["proofs"]["ssh_keygen"]
+    again = subprocess.run(["sh", "-c", signature["command"]], capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stdout.strip()) == (0, signature["answer"])
+
+
+def test_only_what_the_last_line_needs_stays(shown: dict[str, Any]) -> None:
+    (proof,) = shown["left_over"]
+    assert proof.startswith("mesh-demo-proof-")
+
+
+@pytest.mark.parametrize(
+    ("number", "running"), [(signal.SIGTERM, "-m orxaq_mesh init"), (signal.SIGINT, "-m orxaq_mesh.demo.job right")]
+)
+def test_an_interrupted_demo_leaves_no_process_and_no_file(
+    tmp_path: Path, number: signal.Signals, running: str
+) -> None:
+    demo = subprocess.Popen(
+        [*MESH, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ(tmp_path), cwd=tmp_path
+    )
+    wait_until(lambda: any(running in process for process in living(tmp_path)), 20)
+    demo.send_signal(number)
+    out, errors = demo.communicate(timeout=20)
+    assert demo.returncode == 130, (out, errors)
+    assert b"Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+    wait_until(lambda: not living(tmp_path), 5)
+
+
+def living(folder: Path) -> list[str]:
+    """The processes that have a directory in their command line or environment."""
+    if Path("/proc/self/environ").exists():
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                found.append((process / "cmdline").read_text() + (process / "environ").read_text())
+        found = [process.replace("\0", " ") for process in found]
+    else:
+        argv = ["ps", "axeww", "-o", "command="]
+        found = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in found if str(folder) in line]
+
+
+def test_what_did_not_happen_is_said_and_is_exit_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(side: Any) -> None:
+        must(side.name == "left", "on the right prod.txt stays v2")
+
+    monkeypatch.setattr(play, "ACTS", (("An act that goes wrong", act),))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert play.play(keep=False, as_json=False) == 1
+    assert "this did not happen: on the right prod.txt stays v2" in capsys.readouterr().out
+    assert play.play(keep=False, as_json=True) == 1
+    document = json.loads(capsys.readouterr().out)["data"]
+    assert (document["ok"], document["missed"]) == (False, "this did not happen: on the right prod.txt stays v2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_side_that_fails_does_not_wait_for_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(side: Any) -> None:
+        if side.name == "right":
+            must(False, "the right side goes on")
+        side.stage.start(["sleep", "60"]).line("acquired")
+
+    monkeypatch.setattr(play, "ACTS", (("One waits, one fails", act),))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    begun = time.monotonic()
+    assert play.play(keep=False, as_json=True) == 1
+    assert time.monotonic() - begun < 30
+
+
+def test_keep_leaves_the_directory_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(play, "ACTS", (("Nothing but a hub", lambda side: side.name == "left" and side.set()),))
+    monkeypatch.setattr(play.Play, "_proofs", lambda self, right: self._end("true"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert play.play(keep=True, as_json=False) == 0
+    (kept,) = tmp_path.iterdir()
+    assert (kept / "left" / "hub.git" / "HEAD").exists()
+    assert str(kept) in capsys.readouterr().out
+
+
+def test_C12_the_lock_file_on_the_left_is_an_honest_lock(tmp_path: Path) -> None:
+    """A fair comparison: it excludes, it swaps only what it has read, it deletes only its own."""
+    with Stage() as stage:
+        side = LeftSide(stage)
+        side.set()
+        hub = str(side.folder / "hub.git")
+        oak, elm, fir = (
+            LockFile(hub, side.folder / f"{name}.git", name, ttl_ms, stage.env)
+            for name, ttl_ms in (("oak", 60_000), ("elm", 60_000), ("oak", 60_000))
+        )
+        oak.acquire()
+        assert oak.is_mine()
+        assert not elm.is_mine()
+        assert elm.read().owner == "oak"
+        assert not fir.release()  # it holds nothing, so there is nothing that it may delete
+        assert oak.is_mine()
+        assert oak.release()
+        assert elm.acquire().commit == ""
+        assert not oak.is_mine()
+        assert not oak.release()
+        assert elm.is_mine()
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+LINES = [
+    Line(400, "oak", "granted the lease: token 4, 3 s " + "and then some more words " * 4, PLAIN, {}),
+    Line(12_300, "elm", "writes: prod.txt is v2 \x1b[2J\u202e", GOOD, {}),
+]
+
+
+def drawn(columns: int, monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = Terminal()
+    page = Page(out, environ)
+    page.title("A headline", "What is beneath it, in a sentence that is longer than eighty columns " * 3)
+    page.heads(("LEFT", "what the left is"), ("RIGHT", "what the right is " * 5))
+    page.act("An act with a name")
+    page.sides(LINES, LINES[:1])
+    page.verdict(("it went wrong " * 8, BAD), ("it went well", GOOD))
+    page.found("mesh verify: exit 6", "a finding " * 20)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120, 200])
+def test_no_line_is_wider_than_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = re.sub(r"\x1b\[[0-9;]*m", "", drawn(columns, monkeypatch)).split("\n")
+    assert max(map(len, rows)) <= columns
+    assert any("\u2502" in row for row in rows) is (columns >= 100)
+    bars = {row.index("\u2502") for row in rows if "\u2502" in row}
+    assert len(bars) <= 1
+
+
+def test_B8_no_word_of_a_ledger_moves_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = drawn(120, monkeypatch)
+    assert "\x1b[2J" not in text
+    assert "\u202e" not in text
+
+
+def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[" in drawn(120, monkeypatch)
+    assert "\x1b[" not in drawn(120, monkeypatch, NO_COLOR="1")
+    assert "\x1b[" not in drawn(120, monkeypatch, TERM="dumb")
+
+
+def test_a_terminal_without_unicode_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Terminal, "encoding", "ascii")
+    assert drawn(120, monkeypatch).isascii()
