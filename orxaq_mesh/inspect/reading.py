@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -176,7 +177,7 @@ def _walk(folder: Path, path: str) -> Iterator[Change | Flaw]:
 
     try:
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            found = sorted(islice(entries, MAX_TREE_ENTRIES + 1), key=lambda entry: entry.name)
     except OSError as error:
         yield Flaw("RENDER", path, f"cannot be read: {error.strerror}")
         return
