@@ -101,7 +101,9 @@ def test_only_what_the_last_line_needs_stays(shown: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "running"), [(signal.SIGTERM, "-m orxaq_mesh init"), (signal.SIGINT, "-m orxaq_mesh.demo.job right")]
+    ("number", "running"),
+    [(signal.SIGTERM, "-m orxaq_mesh init"), (signal.SIGINT, "-m orxaq_mesh.demo.job right")],
+    ids=["early", "late"],
 )
 def test_an_interrupted_demo_leaves_no_process_and_no_file(
     tmp_path: Path, number: signal.Signals, running: str
