@@ -340,6 +340,9 @@ class GitStore:
         return self._open()[1]
 
     def _open(self) -> tuple[Processes, Reader]:
+        if self._control_dir:
+            with contextlib.suppress(OSError):  # ssh gives up where it cannot make its socket; it says why
+                Path(self._control_dir).mkdir(mode=0o700, exist_ok=True)
         if self._opened and self._head.exists():
             return self._opened
         self.close()  # somebody deleted the store meanwhile, as they may (law CACHE)
