@@ -241,6 +241,12 @@ def test_RENDER_truncated_files_are_named(trunk: Trunk, tmp_path: Path) -> None:
             assert any(finding.file == path for finding in report.findings), (path, size, report.findings)
 
 
+def test_RENDER_an_empty_file_is_named(trunk: Trunk, tmp_path: Path) -> None:
+    """A reader that follows along sees no line in it; rendering a set never gives one."""
+    for path in (log_file(trunk, seq=33), epoch_place(33).file, log_place("ash-00000000", 1).file):
+        expect(check(tmp_path / path.replace("/", "."), trunk.files | {path: b""}), path, 0, "RENDER")
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"\n", b"{}\n", b"x", b"\x00\xff\n", b"null\n", b"[" * 9999 + b"\n", b'{"kind":"seal"}\n', b"\xef\xbb\xbf\n"],
