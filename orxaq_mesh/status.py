@@ -24,23 +24,24 @@ if TYPE_CHECKING:
     from orxaq_mesh.mesh import Mesh
 
 FRESH_MS = 5_000
-"""A reading of the hub that is younger than this is not repeated."""
+"""`mesh status` does not repeat a reading of the hub that is younger than this."""
 RECOVERY = "recovery"
 
 
-def status(mesh: Mesh, *, offline: bool = False) -> dict[str, Any]:
+def status(mesh: Mesh, *, offline: bool = False, fresh_ms: int = FRESH_MS) -> dict[str, Any]:
     """The design's fields of `status`, and `fault` where the hub or the ledger is at fault.
 
     Args:
         mesh: whose.
         offline: never read the hub.
+        fresh_ms: a reading younger than this need not be repeated; nor must any while a mesh-sync runs.
 
     Raises:
         MeshError: no node lives here, or its journal cannot be read.
     """
     home = mesh.home
     identity = identity_entry(home)
-    fault = None if offline or _is_fresh(home) or sync_runs(home) else _read_hub(mesh)
+    fault = None if offline or _is_fresh(home, fresh_ms) or sync_runs(home) else _read_hub(mesh)
     return screen(identity, _kept(home, identity), _reading(home), fault, offline=offline)
 
 
@@ -102,9 +103,9 @@ def _reading(home: Home) -> dict[str, Any]:
         return {}
 
 
-def _is_fresh(home: Home) -> bool:
+def _is_fresh(home: Home, fresh_ms: int) -> bool:
     reading = _reading(home)
-    return bool(reading) and reading["sure"] and 0 <= reading["age_ms"] < FRESH_MS
+    return bool(reading) and reading["sure"] and 0 <= reading["age_ms"] < fresh_ms
 
 
 def _read_hub(mesh: Mesh) -> MeshError | None:

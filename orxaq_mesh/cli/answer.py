@@ -72,7 +72,7 @@ def refusal(answer: Answer) -> MeshError:
     """The error that stands for an answer that is not `applied`."""
     family = Fenced if answer.verdict == "fenced" else Refused
     facts = facts_without(answer.facts, "rule")
-    held = f", since {ago(facts['since'])}" if facts.get("since") and facts.get("holder") else ""
+    held = f", for {ago(facts['since'])}" if facts.get("since") and facts.get("holder") else ""
     return family(answer.rule, f"{answer.what}{held}", hint=answer.hint or f"mesh explain {answer.rule}", **facts)
 
 

@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from orxaq_mesh import __version__
-from orxaq_mesh.cli.call import begin, call
+from orxaq_mesh.cli.call import ReaderLeft, begin, call
 from orxaq_mesh.cli.light import lighten, lighten_one
 from orxaq_mesh.errors import MeshError, MeshFault, Usage
 
@@ -106,7 +106,7 @@ def _params(function: Callable[..., None]) -> list[Any]:
     return list(typer.main.get_command(app).params)
 
 
-_SHARED, _KEY, _TRIAL, _SESSION = map(_params, (_everywhere, _keys, _trials, _sessions))
+_SHARED, _KEY, _TRIAL, _SESSION = (_params(each) for each in (_everywhere, _keys, _trials, _sessions))
 
 
 class Command(TyperCommand):
@@ -164,6 +164,17 @@ class Noun(TyperGroup):
         """As Typer does; no words are a wish for help."""
         return super().parse_args(ctx, args or ["--help"])
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer does; a word that is none of them is answered with those that are like it."""
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], names, n=3)
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise Usage(
+                f"{args[0][:40]!a} is no command of {ctx.command_path}{meant}", hint=f"{ctx.command_path} --help"
+            )
+        return super().resolve_command(ctx, args)
+
 
 class Nouns(Noun):
     """All commands; a run imports only the file of the one that it is about."""
@@ -179,14 +190,6 @@ class Nouns(Noun):
         app: typer.Typer = importlib.import_module(f"orxaq_mesh.cli.{COMMANDS[cmd_name]}").app
         group = typer.main.get_group(app)  # type: ignore[attr-defined,unused-ignore]
         return group if app.info.name == cmd_name else group.commands[cmd_name]
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As Typer does; a word that is none of them is answered with those that are like it."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=3)
-            meant = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise Usage(f"{args[0][:40]!a} is no command{meant}", hint="mesh --help")
-        return super().resolve_command(ctx, args)
 
 
 def app(name: str | None = None, says: str = "") -> typer.Typer:
@@ -259,7 +262,7 @@ def guarded(work: Callable[[], Any]) -> int:
         return call().fail(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except ReaderLeft:
         # Who reads has left; and Python must not stumble over it once more when it flushes at its end.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

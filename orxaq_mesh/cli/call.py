@@ -27,6 +27,10 @@ _STYLES = {"bold": "1", "dim": "2", "good": "32", "warn": "33", "bad": "1;31", "
 _UNSAFE = re.compile(r"[^ -~\n]")
 
 
+class ReaderLeft(Exception):
+    """Who reads our output is gone. Not an OSError: Typer would make a fault of it."""
+
+
 class Painted(NamedTuple):
     """Words in a style; they are sanitised where they are printed."""
 
@@ -131,8 +135,11 @@ def _escaped(found: re.Match[str]) -> str:
 def write(stream: IO[str], line: str) -> None:
     """One line, at once; characters that the stream's encoding lacks are escaped, never an error."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    stream.flush()
+    try:
+        stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise ReaderLeft from None
 
 
 def coloured(stream: IO[str]) -> bool:

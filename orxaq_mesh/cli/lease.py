@@ -185,7 +185,9 @@ def _row(lease: dict[str, Any]) -> tuple[str, ...]:
 
 def present(*, offline: bool = False) -> dict[str, Any]:
     """The status, or the fault that keeps it from being the present one (law CLOSED)."""
-    found = call().mesh().status(offline=offline)
+    from orxaq_mesh.status import status
+
+    found = status(call().mesh(), offline=offline, fresh_ms=0)
     if fault := found["fault"]:
         family = Unreachable if fault["code"] == "unreachable" else MeshFault
         raise family(

@@ -121,8 +121,18 @@ def _check(value: Any) -> None:
     if (path := fraction(value, "payload")) is not None:
         what = f"{path} is a number with a fraction, and records carry none: two programs may spell it differently"
         raise Usage(what, hint="--decimals-as-strings, or whole numbers in a smaller unit", path=path)
-    if (flaw := type_flaw(value, "payload")) is not None:
+    flaw = type_flaw(value, "payload") or _surrogate(value)
+    if flaw is not None:
         raise Usage(f"the payload cannot stand in a record: {flaw}", hint="mesh explain LINE")
+
+
+def _surrogate(value: Any) -> str | None:
+    """Half a character, as one half of an escaped pair makes it, has no bytes in UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "half a character (a lone surrogate) is in it"
+    return None
 
 
 def fraction(value: Any, path: str) -> str | None:

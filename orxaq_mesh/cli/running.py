@@ -69,20 +69,31 @@ def _code_of(error: MeshError) -> int:
 def _run(holding: Holding, argv: Sequence[str], *, stop: bool) -> int:
     from orxaq_mesh.home.process import environment
 
-    child = subprocess.Popen(argv, env={**environment(), **holding.environment()}, process_group=0)
-    ended = threading.Event()
-    threading.Thread(target=_await, args=(child, ended), daemon=True).start()
-    with _terminal_for(child.pid), _signals_to(child.pid):
-        warned = False
-        while not ended.wait(_LOOK_S):
-            if warned or holding.left_ms:
-                continue
-            warned = True
-            call().warn(f"the lease {holding.name} is lost: {holding.reason or 'it could not be renewed in time'}")
-            if stop:
+    with _signals() as relay:
+        child = subprocess.Popen(argv, env={**environment(), **holding.environment()}, process_group=0)
+        relay.to(child.pid)
+        ended = threading.Event()
+        threading.Thread(target=_await, args=(child, ended), daemon=True).start()
+        with _terminal_for(child.pid):
+            if _lost_before(holding, ended) and _tell_loss(holding, stop=stop):
                 _end(child.pid, ended)
                 return LOST
+            ended.wait()
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _lost_before(holding: Holding, ended: threading.Event) -> bool:
+    """Wait until the command ends or the lease is lost; whether it is the loss that came first."""
+    while not ended.wait(_LOOK_S):
+        if not holding.left_ms:
+            return True
+    return False
+
+
+def _tell_loss(holding: Holding, *, stop: bool) -> bool:
+    reason = holding.reason or "it could not be renewed in time"
+    call().warn(f"the lease {holding.name} is lost: {reason}{'; stopping the command' if stop else ''}")
+    return stop
 
 
 def _await(child: subprocess.Popen[bytes], ended: threading.Event) -> None:
@@ -104,18 +115,34 @@ def _kill(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
+class _Relay:
+    """Passes signals on to a process group, those too that came before there was one."""
+
+    def __init__(self) -> None:
+        self._group = 0
+        self._early: list[int] = []
+
+    def to(self, group: int) -> None:
+        self._group = group
+        for number in self._early:
+            _kill(group, number)
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self._group:
+            _kill(self._group, number)
+        else:
+            self._early.append(number)
+
+
 @contextlib.contextmanager
-def _signals_to(group: int) -> Iterator[None]:
-    """Pass signals on to the command's group; those that we were started deaf to stay unheard."""
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        _kill(group, number)
-
+def _signals() -> Iterator[_Relay]:
+    """Relay what is sent to us; what we were started deaf to stays unheard."""
+    relay = _Relay()
     numbers = [getattr(signal, name) for name in _PASSED_ON if hasattr(signal, name)]
     heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = [signal.signal(number, pass_on) for number in heeded]
+    before = [signal.signal(number, relay) for number in heeded]
     try:
-        yield
+        yield relay
     finally:
         for number, handler in zip(heeded, before, strict=True):
             signal.signal(number, handler)

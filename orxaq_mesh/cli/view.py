@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from orxaq_mesh import text
-from orxaq_mesh.cli.call import coloured
+from orxaq_mesh.cli.call import coloured, write
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -84,5 +84,4 @@ def show(what: RenderableType, most: int = 0) -> None:
     width = min(console.width, most) if most else console.width
     with console.capture() as captured:
         console.print(what, width=width)
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().split("\n")[:-1]))
-    sys.stdout.flush()
+    write(sys.stdout, "\n".join(line.rstrip() for line in captured.get().split("\n")[:-1]))
