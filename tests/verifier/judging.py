@@ -1,0 +1,317 @@
+"""Sections 5 to 10 of docs/format.md: when a seal stands, the state, and what comes of every record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lines import BODIES, ROLES, ZEROS, Record, Unsound, sha256
+from signatures import log_of, sound, stands
+
+
+class Member:
+    def __init__(self, log: str, name: str, key: str, roles: Any, standing: str) -> None:
+        self.log, self.name, self.key, self.roles, self.standing = log, name, key, set(roles), standing
+        self.seen, self.prev = 0, ZEROS
+
+
+class Lease:
+    def __init__(self) -> None:
+        self.holder = self.session = self.record = self.last = ""
+        self.token = self.ttl_ms = 0
+        self.queue: list[dict[str, Any]] = []
+
+    def give(self, place: dict[str, Any], epoch: int) -> None:
+        self.holder, self.session, self.record = place["node"], place["session"], place["record"]
+        self.last, self.ttl_ms, self.token = place["record"], place["ttl_ms"], epoch
+
+    def vacate(self, epoch: int) -> None:
+        self.holder = self.session = self.record = self.last = ""
+        self.ttl_ms = 0
+        if self.queue and self.token < epoch:
+            self.give(self.queue.pop(0), epoch)
+
+    def join(self, place: dict[str, Any]) -> None:
+        before = [other for other in self.queue if other["rank"] <= place["rank"]]
+        self.queue = [*before, place, *self.queue[len(before) :]]
+
+    def has(self, node: str, session: str) -> bool:
+        return any((place["node"], place["session"]) == (node, session) for place in self.queue)
+
+
+class Ledger:
+    """7. The state, and what changes it."""
+
+    def __init__(self) -> None:
+        self.id, self.epoch, self.seal, self.digest = "", 0, ZEROS, ZEROS
+        self.heads: dict[str, tuple[int, str]] = {}
+        self.once: set[tuple[str, str]] = set()
+        self.members: dict[str, Member] = {}
+        self.bearers: dict[str, str] = {}
+        self.leases: dict[str, Lease] = {}
+        self.records: dict[str, Record] = {}
+        self.waiting: dict[str, Record] = {}
+        self.verdicts: dict[str, list[str]] = {}
+
+    # 5. When a seal stands.
+
+    def run(self, log: str, seq: int, id_: str) -> list[Record]:
+        last_seq, last_id = self.heads.get(log, (0, self.members[log].prev if log in self.members else ZEROS))
+        found: list[Record] = []
+        while seq > last_seq:
+            record = self.waiting.get(id_)
+            if record is None or (record.log, record.seq) != (log, seq):
+                raise Unsound(f"CHAIN: seq {seq} of {log} is missing")
+            found.insert(0, record)
+            seq, id_ = seq - 1, record.prev
+        if not found or id_ != last_id:
+            raise Unsound(f"CHAIN: {log} does not go on from its head")
+        return found
+
+    def key(self, log: str, first: Record | None) -> str:
+        member = self.members.get(log)
+        if member and member.standing == "admitted":
+            return member.key
+        if first is None or first.seq != 1 or first.kind not in ("node.hello", "node.found") or first.flaw:
+            raise Unsound(f"SIG: {log} has no key")
+        key: str = first.body["key"]
+        if not sound(key) or log != log_of(first.body["name"], key):
+            raise Unsound(f"SIG: {log} has no sound key")
+        return key
+
+    def check(self, run: list[Record]) -> None:
+        founds = not self.epoch and run[-1].kind == "node.found"
+        if not stands(run[-1].value, self.key(run[0].log, run[0]), "genesis" if founds else self.id):
+            raise Unsound(f"SIG: seq {run[-1].seq} of {run[0].log}")
+
+    def take_in(self, seal: dict[str, Any]) -> dict[str, list[Record]]:
+        if (seal["parent"], seal["epoch"], seal["rules"]) != (self.seal, self.epoch + 1, 1):
+            raise Unsound(f"SEAL: epoch {seal['epoch']} does not follow")
+        runs = {log: self.run(log, head["seq"], head["id"]) for log, head in seal["heads"].items()}
+        signer, first = self.members.get(seal["node"]), None
+        if not self.epoch:
+            (first, *more) = (record for run in runs.values() for record in run)
+            if more or first.kind != "node.found" or first.flaw or first.log != seal["node"]:
+                raise Unsound("SEAL: no founding")
+            self.id = first.id
+        elif not signer or signer.standing != "admitted" or "observer" in signer.roles:
+            raise Unsound(f"SEAL: {seal['node']} may not seal")
+        elif "recovery" in signer.roles and set(runs) != {signer.log}:
+            raise Unsound("SEAL: the recovery key seals for others")
+        for log, run in runs.items():
+            member = self.members.get(log)
+            if len(run) > 1 and not (member and member.standing == "admitted"):
+                raise Unsound(f"SEAL: {log} is not admitted")
+            self.check(run)
+        if not stands(seal, self.key(seal["node"], first), self.id):
+            raise Unsound(f"SIG: the seal of epoch {seal['epoch']}")
+        return runs
+
+    # 6 and 10. Folding.
+
+    def fold(self, seal: dict[str, Any], id_: str) -> None:
+        runs, epoch = self.take_in(seal), seal["epoch"]
+        for lease in self.leases.values():
+            if not lease.holder and lease.queue and lease.token < epoch:
+                lease.vacate(epoch)
+        text = self.digest + "\n"
+        for log in sorted(runs, key=lambda log: sha256((seal["parent"] + log).encode())):
+            for record in runs[log]:
+                verdict = self.verdicts[record.id] = self.apply(record, epoch)
+                text += f"{record.id} {' '.join(verdict)}\n"
+                del self.waiting[record.id]
+        self.heads |= {log: (head["seq"], head["id"]) for log, head in seal["heads"].items()}
+        self.epoch, self.seal, self.digest = epoch, id_, sha256(text.encode())
+
+    # 8. Judging.
+
+    def apply(self, record: Record, epoch: int) -> list[str]:
+        verdict = self.gate(record, epoch) or RULES[record.kind](self, record, epoch)
+        body, member = record.body, self.members.get(record.log)
+        if verdict[0] == "applied":
+            if "under" in body:
+                self.leases[body["under"]["lease"]].last = record.id
+            if "once" in body and ROLES[record.kind] and member:
+                self.once.add((member.name, body["once"]))
+        if member:
+            member.seen = max(member.seen, record.seen)
+        return verdict
+
+    def gate(self, record: Record, epoch: int) -> list[str] | None:
+        if record.flaw:
+            return no("RULES")
+        body, roles, member = record.body, ROLES[record.kind], self.members.get(record.log)
+        if roles:
+            if not member or member.standing != "admitted" or not member.roles & roles:
+                return no("NODE-3")
+            if record.seen < member.seen:
+                return no("SEEN")
+            if "once" in body and (member.name, body["once"]) in self.once:
+                return no("ONCE")
+            if body.get("until", epoch) < epoch:
+                return no("UNTIL")
+            if under := body.get("under"):
+                lease = self.leases.get(under["lease"], Lease())
+                if (lease.holder, lease.session, lease.token) != (member.name, under["session"], under["token"]):
+                    return FENCED
+        return None
+
+    # 9. The tables.
+
+    def enter(self, member: Member) -> None:
+        self.members[member.log] = member
+        if member.standing == "admitted":
+            self.bearers[member.name] = member.log
+
+    def only_admin(self, member: Member | None) -> bool:
+        return member is not None and [member] == [
+            m for m in self.members.values() if m.standing == "admitted" and "admin" in m.roles
+        ]
+
+    def found(self, record: Record, epoch: int) -> list[str]:
+        body = record.body
+        if self.members or record.seq != 1 or not sound(body["key"]) or not sound(body["recovery"]):
+            return no("NODE-1")
+        if record.log != log_of(body["name"], body["key"]):
+            return no("NODE-1")
+        self.enter(Member(record.log, body["name"], body["key"], ("admin", "node"), "admitted"))
+        recovery = body["recovery"]
+        self.enter(Member(log_of("recovery", recovery), "recovery", recovery, ("recovery",), "admitted"))
+        return yes("NODE-1", "founded")
+
+    def hello(self, record: Record, epoch: int) -> list[str]:
+        body = record.body
+        if record.seq != 1 or not sound(body["key"]) or record.log != log_of(body["name"], body["key"]):
+            return no("NODE-2")
+        if record.log not in self.members:
+            self.enter(Member(record.log, body["name"], body["key"], (), "waiting"))
+        return yes("NODE-2", "waits")
+
+    def admit(self, record: Record, epoch: int) -> list[str]:
+        name, key, roles = (record.body[field] for field in ("name", "key", "roles"))
+        if not sound(key):
+            return no("NODE-2")
+        if "recovery" in self.members[record.log].roles and "admin" not in roles:
+            return no("NODE-4")
+        target, bearer = self.members.get(log_of(name, key)), self.bearers.get(name)
+        if name == "recovery" or (bearer and self.members[bearer].key != key):
+            return no("NODE-5")
+        if target and (target.standing in ("revoked", "rotated") or target.key != key):
+            return no("NODE-5")
+        if any(m.key == key and m is not target and m.standing != "waiting" for m in self.members.values()):
+            return no("NODE-5")
+        if "admin" not in roles and self.only_admin(target):
+            return no("NODE-6")
+        target = target or Member(log_of(name, key), name, key, (), "")
+        target.standing, target.roles = "admitted", set(roles)
+        self.enter(target)
+        return yes("NODE-3", "admitted")
+
+    def revoke(self, record: Record, epoch: int) -> list[str]:
+        target = self.members.get(record.body["log"])
+        if not target or target.standing not in ("admitted", "waiting") or "recovery" in target.roles:
+            return no("NODE-8")
+        if "recovery" in self.members[record.log].roles and "admin" not in target.roles:
+            return no("NODE-4")
+        if self.only_admin(target):
+            return no("NODE-6")
+        if target.standing == "admitted":
+            self.bearers.pop(target.name, None)
+            for lease in self.leases.values():
+                lease.queue = [place for place in lease.queue if place["node"] != target.name]
+                if lease.holder == target.name:
+                    lease.vacate(epoch)
+        target.standing = "revoked"
+        return yes("LIVE", "revoked")
+
+    def rotate(self, record: Record, epoch: int) -> list[str]:
+        old, key = self.members[record.log], record.body["key"]
+        if not sound(key) or any(member.key == key for member in self.members.values()):
+            return no("NODE-7")
+        new = Member(log_of(old.name, key), old.name, key, old.roles, "admitted")
+        new.prev, new.seen, old.standing = record.id, record.seen, "rotated"
+        self.enter(new)
+        return yes("NODE-7", "rotated")
+
+    def lease(self, record: Record, epoch: int) -> list[str]:
+        body, verb = record.body, record.kind.split(".")[1]
+        lease = self.leases.setdefault(body["lease"], Lease())
+        node, session, token = self.members[record.log].name, body.get("session", ""), body.get("token")
+        place = {"node": node, "session": session, "record": record.id, "ttl_ms": body.get("ttl_ms")}
+        place["rank"] = epoch - 8 * body.get("priority", 0)
+        mine = bool(lease.holder) and (lease.holder, lease.session) == (node, session)
+        if body.get("ttl_ms", 0) > 86_400_000:
+            return no("LIVE")
+        return getattr(self, f"_{verb}")(record, epoch, lease, place, mine, token)  # type: ignore[no-any-return]
+
+    def _acquire(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
+        if mine or lease.has(place["node"], place["session"]):
+            return no("LEASE-4")
+        if not lease.holder and not lease.queue and lease.token < epoch:
+            lease.give(place, epoch)
+            return yes("LEASE-1", "granted")
+        if record.body.get("queue"):
+            lease.join(place)
+            return yes("LEASE-5", "queued")
+        return no("LEASE-2" if lease.holder else "LEASE-3")
+
+    def _renew(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
+        if not mine or token != lease.token:
+            return FENCED
+        lease.last, lease.ttl_ms = record.id, record.body.get("ttl_ms", lease.ttl_ms)
+        return yes("LEASE-6", "renewed")
+
+    def _release(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
+        named = record.body["record"]
+        if any((other["record"], other["node"]) == (named, place["node"]) for other in lease.queue):
+            lease.queue = [other for other in lease.queue if other["record"] != named]
+            return yes("LEASE-7", "withdrawn")
+        if not mine or token != lease.token or named != lease.record:
+            return FENCED
+        lease.vacate(epoch)
+        return yes("LEASE-7", "released")
+
+    def _take(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
+        if not lease.holder or token != lease.token:
+            return no("LEASE-8")
+        if mine:
+            return no("LEASE-4")
+        if record.body["last"] != lease.last:
+            return no("LEASE-8")
+        if record.body["watched_ms"] < lease.ttl_ms:
+            return no("TIME")
+        if lease.token >= epoch:
+            return no("LEASE-3")
+        head = lease.queue[0] if lease.queue else place
+        if (head["node"], head["session"]) == (place["node"], place["session"]):
+            lease.vacate(epoch) if lease.queue else lease.give(place, epoch)
+            return yes("LEASE-8", "granted")
+        lease.vacate(epoch)
+        if record.body.get("queue") and not lease.has(place["node"], place["session"]):
+            lease.join(place)
+        return yes("LEASE-8", "passed")
+
+    def _break(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
+        if not lease.holder or token != lease.token:
+            return no("LEASE-9")
+        lease.vacate(epoch)
+        lease.token = max(lease.token, epoch)
+        return yes("LEASE-9", "broken")
+
+    def publish(self, record: Record, epoch: int) -> list[str]:
+        return yes("EVENT-1", "published")
+
+
+FENCED = ["fenced", "FENCE", ""]
+
+
+def no(rule: str) -> list[str]:
+    return ["refused", rule, ""]
+
+
+def yes(rule: str, result: str) -> list[str]:
+    return ["applied", rule, result]
+
+
+RULES: dict[str, Any] = {kind: Ledger.lease for kind in BODIES if kind.startswith("lease.")}
+RULES |= {"node.found": Ledger.found, "node.hello": Ledger.hello, "node.admit": Ledger.admit}
+RULES |= {"node.revoke": Ledger.revoke, "node.rotate": Ledger.rotate, "event.publish": Ledger.publish}
