@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hubs import wait_until
@@ -22,6 +23,7 @@ from orxaq_mesh.demo.acts import BAD, GOOD, PLAIN, TTL_MS, LeftSide, Line, must
 from orxaq_mesh.demo.lockfile import LockFile
 from orxaq_mesh.demo.page import Page
 from orxaq_mesh.demo.stage import Stage
+from tools.picture import TARGET, svg
 
 MESH = [sys.executable, "-m", "orxaq_mesh"]
 
@@ -248,3 +250,21 @@ def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_terminal_without_unicode_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Terminal, "encoding", "ascii")
     assert drawn(120, monkeypatch).isascii()
+
+
+def test_B8_the_picture_is_sound_xml_with_every_word_in_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = ElementTree.fromstring(svg(drawn(120, monkeypatch)))
+    texts = [element for element in picture.iter() if element.tag.endswith("text")]
+    said = " ".join(element.text or "" for element in texts)
+    assert "A headline" in said
+    assert "granted the lease: token 4" in said
+    assert all(ord(char) >= 0x20 for char in said)
+    bars = {element.get("d", "").split(" ")[0] for element in picture.iter() if "v" in element.get("d", "")}
+    assert len(bars) == 1
+
+
+def test_the_readmes_picture_is_one_of_the_real_program() -> None:
+    picture = ElementTree.parse(TARGET).getroot()
+    said = " ".join(element.text or "" for element in picture.iter())
+    for words_ in ("A LOCK FILE ON GIT", "ORXAQ-MESH", "oak says: fenced", "mesh verify: exit 6", 'Good "orxaq-mesh:'):
+        assert words_ in said

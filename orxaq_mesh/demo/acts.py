@@ -93,7 +93,7 @@ class LeftSide(Side):
         """The lid closes between the look and the write."""
         must(self.jobs["oak"].freeze(), "on the left oak's job stands still")
         self.jobs["oak"].give("v1\n")
-        self._say("oak", "job stopped, v1 not yet written")
+        self._say("oak", "job stopped; v1 not yet written")
 
     def take_over(self) -> None:
         """As elm, wait for the ttl to end by the clock, and swap the lock."""
@@ -102,7 +102,7 @@ class LeftSide(Side):
         got = job.line("acquired")
         before = got["before"]
         must(before["owner"] == "oak", "on the left elm takes the lock over from oak")
-        self._say("elm", f"oak's lock has expired; swapped {before['commit'][:7]} for {got['commit'][:7]}", **got)
+        self._say("elm", f"lock expired; swaps {before['commit'][:7]} for {got['commit'][:7]}", **got)
         must(job.line("looked")["mine"], "on the left the lock is elm's")
         job.line("wrote")
         must(self.version() == "v2", "on the left elm writes v2")
@@ -117,11 +117,11 @@ class LeftSide(Side):
         wrote = job.line("wrote")
         version = self.version()
         must(version == "v1", "on the left oak writes v1 over v2")
-        self._say("oak", "goes on where it stood, and writes: prod.txt is v1", BAD, prod=version, **wrote)
+        self._say("oak", "goes on, and writes: prod.txt is v1", BAD, prod=version, **wrote)
         job.line("reported")
         released = job.line("released")
         must(not released["released"], "on the left the hub refuses to delete a lock that is not oak's")
-        self._say("oak", "deletes its lock: the hub says no. Only now, too late", BAD, **released)
+        self._say("oak", "deletes its lock: the hub says no, too late", BAD, **released)
 
 
 class RightSide(Side):
@@ -150,7 +150,7 @@ class RightSide(Side):
         self.stage.until("three mesh-sync run", lambda: all(Home(self._home(node)).socket.exists() for node in NODES))
         nodes = [node["name"] for node in self.mesh("oak", "status")["nodes"] if node["standing"] == "admitted"]
         must(set(NODES) <= set(nodes), "oak, elm and ash are admitted")
-        self._say("hub", "oak, elm and ash are nodes, each with a mesh-sync", nodes=nodes)
+        self._say("hub", "oak, elm, ash are nodes, each with mesh-sync", nodes=nodes)
 
     def take(self) -> None:
         """Acquire as oak, and look once more."""
@@ -165,7 +165,7 @@ class RightSide(Side):
         must(self.jobs["oak"].freeze(), "on the right oak's job stands still")
         self.stage.until("the hub is at rest while oak falls asleep", self._sleeps_soundly)
         self.jobs["oak"].give("v1\n")
-        self._say("oak", "job and mesh-sync stopped, v1 not yet written")
+        self._say("oak", "job, mesh-sync stopped; v1 not yet written")
 
     def take_over(self) -> None:
         """As elm, wait in line; the lease passes on after a ttl of watched silence."""
@@ -200,7 +200,7 @@ class RightSide(Side):
         reported = job.line("reported")
         must(reported["exit"] == 4, "oak's report is told to be fenced")
         self.report = reported["data"]["record"]
-        self._say("oak", f"reports its deploy; record {self.report[:8]} is fenced", GOOD, **reported)
+        self._say("oak", f"its report, record {self.report[:8]}, is fenced", GOOD, **reported)
         job.line("released")
 
     # Commands.
