@@ -15,18 +15,21 @@ set -u
 night="nightly-$(date -u +%F)"
 export MESH_SESSION="nightly-$$" # each run is a session of its own: a second run on this laptop is refused too
 
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+
 # No --wait: who comes second has nothing to wait for. No hub: exit 5, and nothing runs (law CLOSED).
-mesh lease acquire "$night" --ttl 1h --quiet
+mesh lease acquire "$night" --ttl 1h >/dev/null 2>"$errors"
 code=$?
 case $code in
     0) ;;
-    3) exit 0 ;; # another laptop has this night
-    *) exit $code ;;
+    3) exit 0 ;; # another laptop has this night: no word, for cron mails every word
+    *) cat "$errors" >&2; exit $code ;;
 esac
 
 "$@"
 code=$?
 if [ $code -ne 0 ]; then
-    mesh lease release "$night" --quiet
+    mesh lease release "$night" >/dev/null
 fi
 exit $code

@@ -217,8 +217,9 @@ class RightSide(Side):
         return said.get("data") or said.get("error")
 
     def _granted(self, job: Program, node: str) -> Facts:
-        got: Facts = job.line("acquired")["data"]
-        must(got["verdict"] == "applied" and got["token"], f"on the right {node} is granted the lease: {got}")
+        told = job.line("acquired")
+        got: Facts = told.get("data") or {}
+        must(got.get("verdict") == "applied" and got.get("token"), f"on the right {node} is granted the lease: {told}")
         self.tokens[node] = got["token"]
         return got
 

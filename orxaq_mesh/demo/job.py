@@ -85,7 +85,7 @@ class Right:
         """Wait until the lock is ours."""
         ttl = f"{self._ttl_ms}ms"
         facts = self._mesh("lease", "acquire", LEASE, "--ttl", ttl, "--wait", "--timeout", "60s")
-        self._token = facts["data"]["token"]
+        self._token = (facts.get("data") or {}).get("token") or 0
         return facts
 
     def look(self) -> Facts:

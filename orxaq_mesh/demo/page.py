@@ -51,7 +51,7 @@ class Page:
 
     def write(self, text: str = "", style: str = PLAIN) -> None:
         """A paragraph over the whole width."""
-        for line in textwrap.wrap(text, self.width - 2) or [""]:
+        for line in textwrap.wrap(clean(text, limit=2000), self.width - 2) or [""]:
             self._line(self._paint(line, style))
 
     def verbatim(self, text: str, style: str = PLAIN) -> None:
@@ -71,9 +71,8 @@ class Page:
         if self.wide:
             self._beside(*cells)
         else:
-            for cell in cells:
-                for text, style in cell:
-                    self._line(self._paint(text, style))
+            for text, style in [*cells[0], ("", PLAIN), *cells[1]]:
+                self._line(self._paint(text, style))
 
     def act(self, text: str) -> None:
         """What comes next; shown before it begins."""

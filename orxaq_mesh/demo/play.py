@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from subprocess import SubprocessError
 from typing import Any
 
 from orxaq_mesh.demo.acts import BAD, GOOD, TTL_MS, LeftSide, Line, RightSide, Side
@@ -38,6 +39,10 @@ RIGHT = (
     "ORXAQ-MESH",
     "A signed lease with a token that only grows. prod.txt remembers the highest token it has seen (mesh gate).",
 )
+
+
+_NOT_AS_EXPECTED = (LookupError, ValueError, TypeError, OSError, SubprocessError)
+"""What reading an answer comes to that is not of the form that a command promises."""
 
 
 class Play:
@@ -137,10 +142,10 @@ def play(keep: bool, as_json: bool) -> int:
             show.document["directory"] = str(stage.path)
         try:
             show.perform()
-        except MeshError as error:
-            show.document["missed"] = error.what
+        except (MeshError, *_NOT_AS_EXPECTED) as error:
+            show.document["missed"] = missed = str(error) if isinstance(error, MeshError) else repr(error)
             page.write()
-            page.write(f"{CROSS} {error.what}", BAD)
+            page.write(f"{CROSS} {missed}", BAD)
     if as_json:
         sys.stdout.write(json.dumps({"schema_version": 1, "data": show.document}) + "\n")
     return DONE if show.document["ok"] else FAULT

@@ -35,6 +35,7 @@ from orxaq_mesh.home.process import environment
 Facts = dict[str, Any]
 PATIENCE_MS = 25_000
 GRACE_MS = 3000
+MAX_LAST_WORDS = 4000
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 
@@ -115,7 +116,7 @@ class Program:
 
     def last_words(self) -> str:
         """What it wrote to standard error."""
-        return self._log.read_text("utf-8", "replace").strip()
+        return self._log.read_text("utf-8", "replace").strip()[-MAX_LAST_WORDS:]
 
 
 class Stage:
