@@ -46,9 +46,10 @@ bench: $(READY) ## the table of ratios; also written as JSON
 race: $(READY) ## twenty processes race for one lease (ROUNDS=50)
 	@MESH_RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/race
 
-sim: $(READY) ## the fold's properties with many examples (SEED=0 STEPS=2000)
+sim: $(READY) ## the fold's properties with many examples, then long schedules of a fleet (SEED=0 STEPS=2000)
 	@SEED=$(SEED) STEPS=$(STEPS) $(BIN)/python -m pytest -q --hypothesis-profile=long --hypothesis-seed=$(SEED) \
 		tests/test_fold_properties.py
+	@$(BIN)/python -m tests.sim --seed $(SEED) --steps $(STEPS) --runs 20
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

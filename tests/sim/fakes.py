@@ -17,6 +17,7 @@ from orxaq_mesh.home.budget import spend
 from orxaq_mesh.keys import PublicKey, SecretKey
 from orxaq_mesh.store import Oid, Outcome, Pushed
 from orxaq_mesh.store.memory import MemoryCommit, MemoryHub
+from tests.sim.checks import hold
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -47,6 +48,7 @@ class SimBudget:
 
     def take(self, now_ms: int) -> int:
         wait_ms, self.full_at_ms = spend(self.full_at_ms, now_ms, self.interval_ms, self.burst)
+        hold(not wait_ms, "PUSH", f"a push {wait_ms} ms before its budget allows it (20)")
         return wait_ms
 
     def wait_ms(self, now_ms: int) -> int:

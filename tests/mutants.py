@@ -1,0 +1,142 @@
+"""One-line faults of our own code, put in by patching: what a slip would look like, and who must notice it.
+
+with MUTANTS["a seq is used again after a lost push"].applied():
+    ...                                          # the simulator or the named test breaks in here
+"""
+
+from __future__ import annotations
+import __future__
+
+import contextlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from orxaq_mesh import engine, fold, kinds, silence
+from orxaq_mesh import ledger as ledger_room
+from orxaq_mesh.kinds import lease
+from orxaq_mesh.sync import performer
+from tests import test_engine, test_fold, test_kinds_event, test_kinds_lease, test_silence
+
+
+class Mutant(NamedTuple):
+    """A fault: in this function the line `old` reads `new`.
+
+    Attributes:
+        seeds: how many seeds the simulator may need to notice.
+        noticed_by: the test that notices it; None: the simulator does.
+    """
+
+    function: Any
+    old: str
+    new: str
+    seeds: int = 0
+    noticed_by: Callable[[], None] | None = None
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """The fault is in, for as long as the `with` block lasts; every reference to the function sees it."""
+        function = self.function
+        source = textwrap.dedent(inspect.getsource(function))
+        assert source.count(self.old) == 1, f"{function.__qualname__} no longer says {self.old!r} once"
+        code = compile(source.replace(self.old, self.new), "mutant", "exec", __future__.annotations.compiler_flag)
+        there: dict[str, Any] = {}
+        exec(code, vars(sys.modules[function.__module__]), there)
+        right, function.__code__ = function.__code__, there[function.__name__].__code__
+        try:
+            yield
+        finally:
+            function.__code__ = right
+
+
+MUTANTS: dict[str, Mutant] = {
+    "any node passes a lease's fence with the right token": Mutant(
+        lease.Lease.current, " and self.held_by(who, session)", "", seeds=20
+    ),
+    "any token passes a lease's fence": Mutant(
+        lease.Lease.current,
+        "self.holder and token == self.token",
+        "self.holder",
+        noticed_by=lambda: test_kinds_lease.test_C7_C8_only_the_holder_with_the_current_token_acts(
+            "elm", {"token": -1}
+        ),
+    ),
+    "a lost push counts as committed": Mutant(
+        performer.Performer._push_trunk,
+        "pushed.outcome.value != COMMITTED",
+        'pushed.outcome.value == "unknown"',
+        seeds=5,
+    ),
+    "a seq is used again after a lost push": Mutant(
+        engine.Engine._lost,
+        "self.contended = publish.seal is not None",
+        "self.last = (self.last[0] - 1, self.pending.pop().prev)",
+        seeds=5,
+    ),
+    "an unknown push counts as lost, and its seq as free": Mutant(
+        engine.Engine._published,
+        "if ended.outcome == UNKNOWN:",
+        "if ended.outcome == UNKNOWN and (setattr(self, 'last', (self.last[0] - 1, self.pending.pop().prev)) or True):",
+        seeds=5,
+    ),
+    "an unknown push counts as committed": Mutant(
+        performer.Performer._push_trunk, "pushed.outcome.value != COMMITTED", 'pushed.outcome.value == "lost"', seeds=5
+    ),
+    "a release resets the token": Mutant(lease._vacate, "lease.ttl_ms = 0", "lease.ttl_ms = lease.token = 0", seeds=5),
+    "an epoch is ordered by the authors' clocks": Mutant(
+        fold.in_order,
+        "hashlib.sha256((parent + log).encode()).digest()",
+        "taken[log][0].at",
+        noticed_by=lambda: test_fold.test_C5_a_clock_ten_years_off_buys_nothing("fir"),
+    ),
+    "a take-over does not name what it saw": Mutant(
+        lease._spoke_since,
+        'bool(_lease(state, record).last != record.body["last"])',
+        "False",
+        noticed_by=test_kinds_lease.test_C33_a_take_that_was_signed_before_a_renewal_and_sealed_after_it_is_refused,
+    ),
+    "silence is counted over an outage": Mutant(
+        silence.Watch.saw,
+        " and ended_ms - old.begun_ms <= ttl_ms // 3",
+        "",
+        noticed_by=test_silence.test_C33_an_outage_a_sleep_or_a_restart_begins_the_silence_anew,
+    ),
+    "one parent is sealed twice": Mutant(
+        engine.Engine._seal, "seal.parent != self.ledger.state.seal", "seal.parent", seeds=20
+    ),
+    "an idempotency key is forgotten": Mutant(
+        kinds._remember,
+        'if "once" in body and',
+        "if False and",
+        noticed_by=test_kinds_event.test_ONCE_a_key_counts_once_for_each_node,
+    ),
+    "a push goes out before the journal is written": Mutant(
+        performer.Performer._perform, "entries += entries_of(effect)", "pass", seeds=2
+    ),
+    "a restart takes sealed records for unsealed ones": Mutant(
+        engine.Engine._unsealed, " if record.seq > head", "", seeds=20
+    ),
+    "a holder believes twice as long": Mutant(
+        engine.Engine.believed_until_ms,
+        "sent_ms + held.ttl_ms",
+        "sent_ms + 2 * held.ttl_ms",
+        noticed_by=test_engine.test_TIME_after_a_reboot_nothing_is_believed_before_it_is_confirmed,
+    ),
+    "a push does not wait for its budget": Mutant(
+        engine.Engine._publish_due_ms, "max(self.not_before_ms, self.push_ready_ms)", "self.not_before_ms", seeds=20
+    ),
+    "a forged line in an outbox counts as authentic": Mutant(
+        ledger_room.Ledger._verifies, "return False", "return True", seeds=20
+    ),
+    "the place in a queue is given back at once": Mutant(
+        engine.Engine._due_withdrawals, "if r in self.orphans", "if h.owner", seeds=5
+    ),
+    "a wait whose grant came and went is forgotten": Mutant(
+        engine.Engine._displaced,
+        "del self.record_of[intent.id]",
+        "pass",
+        noticed_by=test_engine.test_LIVE_a_grant_that_came_and_went_between_two_readings_is_asked_for_again,
+    ),
+}
