@@ -1,4 +1,4 @@
-"""The same four acts on both sides: a job takes the lock, its laptop sleeps, another takes over, the first wakes.
+"""The same acts on both sides: a hub, a job takes the lock, its laptop sleeps, another takes over, the first wakes.
 
 Knows: what each act does to the processes of a side, and what it reads there afterwards.
 Knows not: how it is shown (`page`), what is proven from the ledger afterwards (`proofs`).
@@ -116,7 +116,7 @@ class LeftSide(Side):
         job.wake()
         wrote = job.line("wrote")
         version = self.version()
-        must(version == "v1", "on the left oak writes v1 over v2")
+        must(version == "v1" and wrote["exit"] == 0, "on the left oak writes v1 over v2, and no error stops it")
         self._say("oak", "goes on, and writes: prod.txt is v1", BAD, prod=version, **wrote)
         job.line("reported")
         released = job.line("released")

@@ -1,4 +1,4 @@
-"""The play: four acts on both sides at once, then four questions to the ledger.
+"""The play: five acts on both sides at once, then four questions to the ledger.
 
 Knows: the order of what happens, the words between, and what the whole comes to.
 Knows not: processes (`stage`), what is read in each act (`acts`, `proofs`), how a line looks (`page`).
@@ -68,8 +68,11 @@ class Play:
         left, right = LeftSide(self._stage), RightSide(self._stage)
         self._acts(left, right)
         page.verdict(
-            (f"{CROSS} prod.txt: v2 {ARROW} {left.version()}. The newer version is gone, and nobody was told.", BAD),
-            (f"{MARK} prod.txt: {right.version()}. The late write was refused, and every node knows of it.", GOOD),
+            (
+                f"{CROSS} prod.txt: v2 {ARROW} {left.version()}. The newer version is gone, and the write saw no error.",
+                BAD,
+            ),
+            (f"{MARK} prod.txt: {right.version()}. The late write was refused, and its report is fenced.", GOOD),
         )
         self._proofs(right)
         self.document |= {"ok": True, "prod": {"left": left.version(), "right": right.version()}}
