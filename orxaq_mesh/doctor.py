@@ -129,7 +129,7 @@ def _locks(mesh: Mesh) -> Iterator[Finding]:
         yield Finding(LOOK, "mesh-sync", "none runs for this node: leases are not renewed", "mesh-sync")
     else:
         yield Finding(GOOD, "mesh-sync", f"runs: {sync}")
-    locks = stale_locks(mesh.home.store, time.time()) if mesh.home.store.exists() else []
+    locks = stale_locks(mesh.home.store, Clock().wall() / 1000) if mesh.home.store.exists() else []
     for lock in locks:
         if lock.stale:
             what = f"{lock.file} is {lock.age_s} s old and has no process behind it"

@@ -12,23 +12,33 @@ from __future__ import annotations
 import base64
 import hashlib
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orxaq_mesh.errors import InvalidLedger, MeshError, Unreachable, Usage
 from orxaq_mesh.home.clock import Clock, boot_id
 from orxaq_mesh.home.files import read_json_cache
 
 if TYPE_CHECKING:
+    from orxaq_mesh.home.config import Settings
     from orxaq_mesh.home.place import Home
     from orxaq_mesh.kinds import State
-    from orxaq_mesh.mesh import Mesh
 
 FRESH_MS = 5_000
 """`mesh status` does not repeat a reading of the hub that is younger than this."""
 RECOVERY = "recovery"
 
 
-def status(mesh: Mesh, *, offline: bool = False, fresh_ms: int = FRESH_MS) -> dict[str, Any]:
+class Node(Protocol):
+    """What is asked of a node; `Mesh` is one."""
+
+    home: Home
+    settings: Settings
+
+    def observe(self) -> Any:
+        """Read the hub, or raise what keeps it from being read."""
+
+
+def status(mesh: Node, *, offline: bool = False, fresh_ms: int = FRESH_MS) -> dict[str, Any]:
     """The design's fields of `status`, and `fault` where the hub or the ledger is at fault.
 
     Args:
@@ -42,6 +52,7 @@ def status(mesh: Mesh, *, offline: bool = False, fresh_ms: int = FRESH_MS) -> di
     home = mesh.home
     identity = identity_entry(home)
     fault = None if offline or _is_fresh(home, fresh_ms) or sync_runs(home) else _read_hub(mesh)
+    identity = {**identity, "hub": mesh.settings.hub or identity["hub"]}
     return screen(identity, _kept(home, identity), _reading(home), fault, offline=offline)
 
 
@@ -108,7 +119,7 @@ def _is_fresh(home: Home, fresh_ms: int) -> bool:
     return bool(reading) and reading["sure"] and 0 <= reading["age_ms"] < fresh_ms
 
 
-def _read_hub(mesh: Mesh) -> MeshError | None:
+def _read_hub(mesh: Node) -> MeshError | None:
     try:
         mesh.observe()
     except (Unreachable, InvalidLedger) as error:

@@ -18,7 +18,7 @@ import orxaq_mesh
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "orxaq_mesh"
 PURE = tuple("errors text rules record keys schema kinds fold reconcile ledger effects answers silence engine".split())
-EFFECTFUL = ("store", "home", "gate", "sync", "holding", "status", "inspect", "mesh", "demo", "cli")
+EFFECTFUL = ("store", "home", "gate", "sync", "holding", "status", "inspect", "mesh", "demo", "doctor", "cli")
 ROOMS = PURE + EFFECTFUL
 DOORS = ("__init__", "__main__")
 

@@ -142,12 +142,6 @@ class LeaseDeed(Command):
     more = (*_KEY, *_TRIAL, *_SESSION)
 
 
-class SessionCommand(Command):
-    """A command that asks as a session, and signs nothing."""
-
-    more = tuple(_SESSION)
-
-
 class Noun(TyperGroup):
     """Commands about one thing. Alone it shows its help."""
 

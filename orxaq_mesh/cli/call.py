@@ -174,6 +174,8 @@ def columns(rows: Sequence[Sequence[Part]], indent: str = "  ") -> list[list[Par
             Painted(word, cell.style) if isinstance(cell, Painted) else word
             for word, cell in zip(padded, row, strict=True)
         ]
+        while len(cells) > 1 and not _words(cells[-1]).strip():
+            cells.pop()
         lines.append([indent, *(part for cell in cells for part in (cell, "  "))][:-1])
     return lines
 

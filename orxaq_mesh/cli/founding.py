@@ -59,8 +59,7 @@ def init(
         _rehearse_init(mesh, hub, node)
         return
     me = mesh.init(hub, node, identity=identity, recovery=_public_key(recovery))
-    if trunk or profile:
-        _remember(mesh.home, trunk=trunk, profile=profile)
+    _remember(mesh.home, profile)
     made = recovery is None and mesh.home.recovery.exists()
     value = {"ledger": me.ledger, "node": me.node, "log": me.log, "hub": hub, "home": str(mesh.home.path), "epoch": 1}
     value["fingerprint"] = _fingerprint(mesh)
@@ -92,14 +91,14 @@ def _fingerprint(mesh: Mesh) -> str:
     return fingerprint(mesh.public_key())
 
 
-def _remember(home: Home, **chosen: str | None) -> None:
-    """What was chosen at the founding counts for every later command: it goes to the home's config.yaml."""
+def _remember(home: Home, profile: str | None) -> None:
+    """A profile that was chosen counts for every later command: it goes to the home's config.yaml."""
     from orxaq_mesh.home.files import atomic_write
+    from orxaq_mesh.home.flatyaml import read_file
 
-    old = home.config.read_text("utf-8") if home.config.exists() else ""
-    there = {line.partition(":")[0].strip() for line in old.splitlines()}
-    lines = [f"{name}: {value}\n" for name, value in chosen.items() if value and name not in there]
-    atomic_write(home.config, (old + "".join(lines)).encode(), durable=True)
+    if profile and "profile" not in read_file(home.config):
+        old = home.config.read_text("utf-8") if home.config.exists() else ""
+        atomic_write(home.config, f"{old}profile: {profile}\n".encode(), durable=True)
 
 
 def _rehearse_init(mesh: Mesh, hub: str, node: str) -> None:
@@ -162,8 +161,7 @@ def join(
         _rehearse_join(mesh, hub, node, ledger, identity)
         return
     answer = mesh.join(hub, node, ledger, identity=identity)
-    if trunk or profile:
-        _remember(mesh.home, trunk=trunk, profile=profile)
+    _remember(mesh.home, profile)
     print_ = _fingerprint(mesh)
     value = {"node": node, "fingerprint": print_, "log": mesh.identity().log, "hub": hub, "home": str(mesh.home.path)}
     value["ledger"] = mesh.identity().ledger

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from orxaq_mesh.cli.answer import lease_value, tell, unknown
-from orxaq_mesh.cli.app import Command, LeaseDeed, SessionCommand
+from orxaq_mesh.cli.app import Command, LeaseDeed
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call
 from orxaq_mesh.cli.complete import leases
@@ -203,7 +203,7 @@ def _find(name: str, offline: bool = False) -> dict[str, Any]:
     return lease | {"epoch": found["epoch"]}
 
 
-@app.command(cls=SessionCommand, epilog="Example: mesh lease show deploy")
+@app.command(cls=Command, epilog="Example: mesh lease show deploy")
 def show(
     name: Name,
     offline: Annotated[bool, typer.Option("--offline", help="Show what was last read.")] = False,
@@ -229,7 +229,7 @@ def show(
         )
 
 
-@app.command(cls=SessionCommand, epilog="Example: mesh lease wait deploy --timeout 10m && ./report.sh")
+@app.command(cls=Command, epilog="Example: mesh lease wait deploy --timeout 10m && ./report.sh")
 def wait(name: Name, timeout: Timeout = None) -> None:
     """Wait until a lease is free. Asks for nothing; exit 7 if that takes too long."""
     import time

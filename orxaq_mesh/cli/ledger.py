@@ -44,7 +44,10 @@ def log(
     from orxaq_mesh.cli.view import table
 
     table(
-        ("epoch", "at", "node", "kind", "about", "verdict", "rule", "id"), [_row(item) for item in judged], fold="about"
+        ("epoch", "at", "node", "kind", "about", "verdict", "id"),
+        [_row(item) for item in judged],
+        fold="about",
+        roomy="at",
     )
 
 
@@ -76,7 +79,7 @@ def _row(item: Any) -> tuple[str, ...]:
     at = record.at.partition(".")[0].replace("T", " ")
     node = record.log.rpartition("-")[0]
     rule = verdict.rule if verdict.outcome != "applied" else verdict.result
-    return (str(epoch), at, node, record.kind, about(record.body), verdict.outcome, rule, record.id[:8])
+    return (str(epoch), at, node, record.kind, about(record.body), f"{verdict.outcome} {rule}", record.id[:8])
 
 
 def about(body: Any) -> str:

@@ -34,7 +34,7 @@ def list_(offline: Annotated[bool, typer.Option("--offline", help="Show what was
     from orxaq_mesh.cli.view import table
 
     rows = [_row(node) for node in found["nodes"]]
-    table(("node", "roles", "standing", "last word", "records", "log", "fingerprint"), rows)
+    table(("node", "roles", "standing", "last word", "records", "log", "fingerprint"), rows, roomy="fingerprint")
 
 
 def _row(node: dict[str, Any]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def status(
 def lines(found: dict[str, Any]) -> list[list[Part]]:
     """The screen, line by line."""
     alarms: list[list[Part]] = [[Painted("ALARM ", "bad"), _alarm(alarm)] for alarm in found["alarms"]]
-    return [*alarms, *_head(found), *_nodes(found["nodes"], found["node"]), *_leases(found["leases"])]
+    return [*alarms, *_head(found), *_nodes(found["nodes"], found["node"]), *_leases(found["leases"], found["nodes"])]
 
 
 def _alarm(alarm: dict[str, Any]) -> str:
@@ -75,7 +75,7 @@ def _head(found: dict[str, Any]) -> list[list[Part]]:
 
 def _pending(found: dict[str, Any]) -> Part:
     number = found["pending"]
-    return Painted(f"  {number} record{'s' * (number != 1)} not yet at the hub", "warn") if number else ""
+    return Painted(f"  {number} record{'s wait' if number != 1 else ' waits'} to be taken in", "warn") if number else ""
 
 
 def _nodes(nodes: list[dict[str, Any]], own: str) -> list[list[Part]]:
@@ -88,16 +88,28 @@ def _nodes(nodes: list[dict[str, Any]], own: str) -> list[list[Part]]:
         last = "-" if word is None else f"{age(word * 1000)} ago"
         note = "waits for mesh admit" if node["standing"] == "waiting" else "this node" if node["name"] == own else ""
         rows.append([Painted(node["name"], "name"), ", ".join(node["roles"]) or "-", last, str(node["seq"]), note])
-    return [[], [Painted(f"nodes   {len(shown)}", "bold"), Painted(more, "dim")], *_table(rows, shown)]
+    if own not in {node["name"] for node in shown}:
+        rows.append([Painted(own, "name"), "-", "-", "-", "this node; an admin has to admit it"])
+    return [[], [Painted(f"nodes   {len(shown)}", "bold"), Painted(more, "dim")], *_table(rows, rows)]
 
 
-def _leases(leases: list[dict[str, Any]]) -> list[list[Part]]:
-    rows: list[list[Part]] = [["NAME", "HOLDER", "TOKEN", "HELD FOR", "TTL", "QUEUE"]]
-    for lease in sorted(leases, key=lambda lease: (lease["holder"] is None, lease["name"])):
+def _leases(leases: list[dict[str, Any]], nodes: list[dict[str, Any]]) -> list[list[Part]]:
+    silent_s = {node["name"]: node["last_word_age_s"] or 0 for node in nodes if node["standing"] == "admitted"}
+    rows: list[list[Part]] = [["NAME", "HOLDER", "TOKEN", "HELD FOR", "TTL", "QUEUE", ""]]
+    shown = [lease for lease in leases if lease["holder"] is not None or lease["queue"]]
+    for lease in sorted(shown, key=lambda lease: str(lease["name"])):
         queue = ", ".join(waiter["node"] for waiter in lease["queue"]) or "-"
-        rows.append([Painted(lease["name"], "name"), *_held(lease), queue])
+        rows.append([Painted(lease["name"], "name"), *_held(lease), queue, _silent(lease, silent_s)])
     held = sum(lease["holder"] is not None for lease in leases)
-    return [[], [Painted(f"leases  {held} held", "bold")], *_table(rows, leases)]
+    free = Painted(f", {len(leases) - held} free", "dim") if len(leases) > held else ""
+    return [[], [Painted(f"leases  {held} held", "bold"), free], *_table(rows, shown)]
+
+
+def _silent(lease: dict[str, Any], silent_s: dict[str, int]) -> Part:
+    """A holder that has said nothing for longer than the ttl may be gone; who watched that may take the lease."""
+    silent_ms = silent_s.get(lease["holder"], 0) * 1000
+    late = lease["holder"] is not None and silent_ms > lease["ttl_ms"]
+    return Painted(f"silent for {age(silent_ms)}", "warn") if late else ""
 
 
 def _held(lease: dict[str, Any]) -> list[Part]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 PLAIN_WIDTH = 160
+ROOMY = 110
+"""From so many columns on, a table shows what people need less often too."""
 _STYLES = {
     "applied": "green",
     "refused": "yellow",
@@ -49,17 +51,30 @@ def _console() -> Console:
     )
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, fold: str = "") -> None:
-    """Print a table; the column named `fold` takes what room is left and wraps."""
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, fold: str = "", roomy: str = "") -> None:
+    """Print a table.
+
+    Args:
+        heads: the columns' names.
+        rows: their cells.
+        fold: the column that takes what room is left, and wraps.
+        roomy: the column that a narrow terminal does without.
+    """
     from rich.table import Table
     from rich.text import Text
 
+    console = _console()
+    kept = [at for at, head in enumerate(heads) if head != roomy or console.width >= ROOMY]
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-    for head in heads:
+    for head in (heads[at] for at in kept):
         made.add_column(head, no_wrap=head != fold, overflow="fold" if head == fold else "ellipsis")
     for row in rows:
-        made.add_row(*(Text(text.clean(cell), style=_STYLES.get(cell, "")) for cell in row))
+        made.add_row(*(Text(text.clean(row[at]), style=_style(row[at])) for at in kept))
     show(made)
+
+
+def _style(cell: str) -> str:
+    return _STYLES.get(cell.partition(" ")[0], "")
 
 
 def rule(title: str, parts: Sequence[tuple[str, str]]) -> None:
