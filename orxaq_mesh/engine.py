@@ -97,8 +97,7 @@ class Engine:
         self.push_ready_ms = now.push_ready_ms
         match given:
             case Ask(intent):
-                self.intents[intent.id] = intent
-                self.look_due_ms = now.ms if self.failures else self.look_due_ms
+                effects += self._asked(intent, now)
             case Cancel(intent_id):
                 self._give_up(intent_id)
             case Tick(alive):
@@ -111,6 +110,13 @@ class Engine:
             case Unreached(error):
                 effects += self._unreached(error, now)
         return effects + self._plan(now)
+
+    def _asked(self, intent: Intent, now: Now) -> list[Effect]:
+        if flaw := _flaw(intent):
+            return [Tell(intent.id, answers.refused(Refused("RULES", flaw, hint="mesh explain RULES")))]
+        self.intents[intent.id] = intent
+        self.look_due_ms = now.ms if self.failures else self.look_due_ms
+        return []
 
     def remember(self, memory: Memory) -> None:
         """Another process of this node wrote to the journal meanwhile: go on from there."""
@@ -146,6 +152,8 @@ class Engine:
         if earlier := answers.done_before(self.ledger.state, self.me.name, intent):
             return earlier
         try:
+            if flaw := _flaw(intent):
+                raise Refused("RULES", flaw, hint="mesh explain RULES")
             draft = self._drafted(self._value(intent.kind, self._body(intent), now))
         except Refused as no:
             return answers.refused(no)
@@ -324,7 +332,16 @@ class Engine:
         given_back = {item.record.body["record"] for item in judged if item.verdict.result in ("withdrawn", "released")}
         for intent in [intent for intent in self.intents.values() if intent.wait]:
             effects += self._granted(intent) or self._displaced(intent, given_back)
+        self._forget_holds()
         return effects
+
+    def _forget_holds(self) -> None:
+        """Keep in mind only the holds of what is held, waits in a queue, or is not sealed yet."""
+        unsealed = {record.id for record in self.pending}
+        for record, hold in list(self.holds.items()):
+            held = leases(self.ledger.state).by_name.get(hold.lease) or Lease(hold.lease)
+            if record not in unsealed and held.record != record and all(w.record != record for w in held.queue):
+                del self.holds[record]
 
     def _confirm(self, judged: Sequence[Judged]) -> None:
         """TIME: a holder counts its ttl from before it sent the grant or renewal that is now confirmed."""
@@ -623,3 +640,21 @@ class Engine:
                 yield _Wish("lease.release", body if queued else {**body, "token": held.token})
             else:
                 self.abandoned.discard((name, session, record))
+
+
+_WAITING_KINDS = ("lease.acquire", "lease.take")
+
+
+def _flaw(intent: Intent) -> str | None:
+    """Why an intent cannot come to any record: a fault of its caller, which must not become one of this node."""
+    kind, wish = intent.kind, intent.wish
+    if kind not in kinds.KINDS:
+        return f"{kind} is unknown to these rules"
+    if intent.wait and kind not in _WAITING_KINDS:
+        return f"nobody waits for a {kind}"
+    named = {"lease.break": ("lease",), "node.revoke": () if "log" in wish else ("name",)}
+    needed = named.get(kind, ("lease", "session") if kind.startswith("lease.") else ())
+    under = wish.get("under", {"lease": "", "session": ""})
+    missing = [field for field in needed if field not in wish]
+    missing += [f"under.{field}" for field in ("lease", "session") if field not in under]
+    return f"a {kind} names its {missing[0]}" if missing else None

@@ -184,6 +184,34 @@ def test_LINE_what_no_line_can_hold_is_refused_and_asked_only_once(payload: Any)
     assert b.engine.intents == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "wish", "wait"),
+    [
+        ("lease.lend", {"lease": "deploy"}, False),
+        ("lease.acquire", {"session": "s", "ttl_ms": 9000}, False),
+        ("lease.take", {"lease": "deploy"}, True),
+        ("lease.break", {"reason": "x"}, False),
+        ("node.revoke", {"reason": "x"}, False),
+        ("event.publish", {"topic": "t", "type": "x", "payload": {}}, True),
+        ("event.publish", {"topic": "t", "type": "x", "payload": {}, "under": {"lease": "deploy"}}, False),
+    ],
+)
+def test_LIVE_an_ask_that_makes_no_sense_is_refused_and_ends_nothing(kind: str, wish: Any, wait: bool) -> None:
+    b = bench()
+    assert told(b.ask("a", kind, wait=wait, **wish))["a"].rule == "RULES"
+    assert told(event(b, "b") + b.committed())["b"].verdict == "applied"
+
+
+def test_the_engine_keeps_in_mind_only_holds_that_live() -> None:
+    b = bench()
+    for number in range(3):
+        acquire(b, f"a{number}", owner=True)
+        b.committed()
+        b.ask(f"r{number}", "lease.release", lease="deploy", session="s")
+        b.committed()
+    assert b.engine.holds == {}
+
+
 def test_UNTIL_a_deadline_is_kept_while_a_push_hangs_and_the_hub_is_away() -> None:
     b = bench()
     b.command("oak lease.acquire lease=deploy session=o ttl_ms=60000")
