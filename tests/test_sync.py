@@ -22,7 +22,7 @@ from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.inspect.checking import verify
 from orxaq_mesh.sync.identity import memory_of
 from tests.daemons import DEADLINE_S, MeshSync, Sleeper, mesh_command, node, small_fleet
-from tests.hubs import Hub, file_hub
+from tests.hubs import Hub, file_hub, ssh_hub
 
 TTL_MS = 1200
 
@@ -236,6 +236,19 @@ def test_SEEN_a_hub_that_rewinds_raises_the_alarm_and_nothing_is_signed(fleet: d
         assert hub.tip() == hub.git("rev-parse", f"{tip}~1")
     hub.git("update-ref", "refs/heads/mesh", str(tip))
     assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+
+
+def test_C16_a_hub_over_ssh_and_its_kept_connection_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ssh_hub(tmp_path) as hub:
+        for name, value in hub.variables.items():
+            monkeypatch.setenv(name, value)
+        fleet = small_fleet(tmp_path, hub)
+        with MeshSync(fleet["oak"]) as sync:
+            for _ in range(2):
+                assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+                shutil.rmtree(fleet["oak"] / "ssh")
+            assert sync.stop() == 0
+        assert len(signed(fleet["oak"])) == 4
 
 
 # Law CACHE, trap C19.
