@@ -376,3 +376,24 @@ def test_completion_knows_the_names_of_leases_and_nodes(fleet: Fleet) -> None:
     assert completed("node", "revoke", "e") == ["elm"]
     assert completed("explain", "LEASE-3") == ["LEASE-3"]
     assert "acquire" in completed("lease", "acq")
+
+
+def test_SEEN_a_hub_that_went_back_is_an_alarm_on_top_and_exit_6(fleet: Fleet) -> None:
+    fleet.ok("elm", "publish", "seen", "x")
+    tip = fleet.tip()
+    rewind = ["git", "--git-dir", str(fleet.hub), "update-ref", "refs/heads/mesh"]
+    subprocess.run([*rewind, f"{tip}~2"], check=True)
+    try:
+        (fleet.home("elm") / "cache" / "reading.json").unlink()
+        screen = fleet.mesh("elm", "status")
+        told = fleet.mesh("elm", "lease", "acquire", "seen", "--json")
+        ill = fleet.mesh("elm", "doctor", "--json")
+    finally:
+        subprocess.run([*rewind, tip], check=True)
+    assert screen.code == 6
+    assert screen.out.startswith("ALARM SEEN")
+    assert told.code == 6
+    assert told.error["findings"][0]["law"] == "SEEN"
+    assert ill.code == 1
+    assert any(finding["name"] == "ledger" and finding["level"] == "bad" for finding in ill.data["findings"])
+    assert fleet.mesh("elm", "sync").code == 0

@@ -5,7 +5,8 @@ Knows not: any rule, the hub, git: everything is asked of `Mesh`.
 Laws: QUIET (all words from a ledger pass the sanitiser in `call`), CLOSED (no fault ends in a guess or a traceback).
 
     call     what every command shares: --home, --json, -q, -v, --key, --dry-run; and how its answer leaves the program
-    app      the programs: one command imported a run, every fault one line, exit codes
+    app      the programs: one command imported a run
+    faults   every fault one line and an exit code
     view     the only importer of rich
     ...      one file a noun
 
@@ -15,14 +16,28 @@ Laws: QUIET (all words from a ledger pass the sanitiser in `call`), CLOSED (no f
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 def main() -> NoReturn:
     """The program `mesh`, also called `orxaq-mesh`."""
+    from orxaq_mesh.cli.screen import asked
+
+    if (options := asked(sys.argv[1:])) is not None:
+        sys.exit(_status(options))
     from orxaq_mesh.cli.app import run
 
     sys.exit(run(sys.argv[1:]))
+
+
+def _status(options: dict[str, Any]) -> int:
+    from orxaq_mesh.cli.call import begin
+    from orxaq_mesh.cli.faults import guarded
+    from orxaq_mesh.cli.screen import show
+
+    offline = options.pop("offline", False)
+    vars(begin()).update(options)
+    return guarded(lambda: show(offline=offline))
 
 
 def sync_main() -> NoReturn:

@@ -9,11 +9,8 @@ Knows not: what a command does.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import importlib
-import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -21,9 +18,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from orxaq_mesh import __version__
-from orxaq_mesh.cli.call import ReaderLeft, begin, call
+from orxaq_mesh.cli.call import begin, call
+from orxaq_mesh.cli.faults import guarded
 from orxaq_mesh.cli.light import lighten, lighten_one
-from orxaq_mesh.errors import MeshError, MeshFault, Usage
+from orxaq_mesh.errors import Usage
 
 COMMANDS = {
     "init": "founding",
@@ -46,9 +44,6 @@ COMMANDS = {
     "version": "version",
 }
 """Command -> its file. `mesh --help` lists them in this order."""
-
-INTERRUPTED = 130
-_ClickError: type[Exception] = typer.BadParameter.__mro__[2]  # Typer's own base of all usage errors
 
 
 # The common options.
@@ -246,38 +241,3 @@ def run_sync(argv: list[str]) -> int:
     """Run `mesh-sync`; gives the exit code."""
     begin().json = "--json" in argv
     return guarded(lambda: sync_program().main(argv, prog_name="mesh-sync", standalone_mode=False))
-
-
-def guarded(work: Callable[[], Any]) -> int:
-    """Do it, and turn whatever goes wrong into one line and an exit code; never a traceback unless asked for."""
-    try:
-        code = work()
-    except MeshError as error:
-        return call().fail(error)
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except ReaderLeft:
-        # Who reads has left; and Python must not stumble over it once more when it flushes at its end.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
-    except _ClickError as error:
-        return call().fail(_misused(error))
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a person gets a sentence
-        return call().fail(_unforeseen(error))
-    return code if isinstance(code, int) else 0
-
-
-def _misused(error: Any) -> Usage:
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "mesh"
-    return Usage(error.format_message().rstrip("."), hint=f"{path} --help")
-
-
-def _unforeseen(error: Exception) -> MeshFault:
-    from orxaq_mesh.home.process import environment
-
-    if environment().get("MESH_DEBUG"):
-        raise error
-    what = f"{type(error).__name__}: {error}"
-    return MeshFault(f"this should not have happened: {what}", hint="run with MESH_DEBUG=1 for the traceback")

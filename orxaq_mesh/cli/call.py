@@ -166,18 +166,16 @@ def columns(rows: Sequence[Sequence[Part]], indent: str = "  ") -> list[list[Par
     """Rows with their cells padded to the widest of each column; each row goes to `say`."""
     shown = [[text.clean(_words(cell), limit=60) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines: list[list[Part]] = []
-    for row, words in zip(rows, shown, strict=True):
-        padded = [word.ljust(width) for word, width in zip(words, widths, strict=True)]
-        padded[-1] = padded[-1].rstrip()
-        cells = [
-            Painted(word, cell.style) if isinstance(cell, Painted) else word
-            for word, cell in zip(padded, row, strict=True)
-        ]
-        while len(cells) > 1 and not _words(cells[-1]).strip():
-            cells.pop()
-        lines.append([indent, *(part for cell in cells for part in (cell, "  "))][:-1])
-    return lines
+    return [_line(row, words, widths, indent) for row, words in zip(rows, shown, strict=True)]
+
+
+def _line(row: Sequence[Part], words: list[str], widths: list[int], indent: str) -> list[Part]:
+    last = max((at for at, word in enumerate(words) if word), default=0)
+    line: list[Part] = [indent]
+    for at in range(last + 1):
+        cell, padded = row[at], words[at].ljust(widths[at]) + "  " if at < last else words[at]
+        line.append(Painted(padded, cell.style) if isinstance(cell, Painted) else padded)
+    return line
 
 
 def _words(part: Part) -> str:
