@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -412,3 +413,19 @@ def _tick(b: Bench, ms: int) -> tuple[Any, Any]:
     from orxaq_mesh.effects import Now, Tick
 
     return Tick(), Now(ms, AT)
+
+
+def test_SEEN_a_fork_is_an_alarm_and_the_own_side_stays() -> None:
+    b = bench()
+    other = copy.deepcopy(b.hub)
+    b.command("oak event.publish topic=t type=x")
+    b.look()
+    mine = b.engine.ledger.state.seal
+    ash = other.pens["ash"]
+    other.seal(ash.write("event.publish", topic="t", type="y", payload={}), by=ash)
+    b.trees["fork"] = dict(other.files)
+    assert "SEEN" in alarms(b.look(trunk="fork", changes=b.changes(b.engine.trunk, "fork")))
+    assert b.engine.ledger.state.seal == mine
+    assert not launched(event(b, "a"))
+    b.look()
+    assert b.engine.broken is None

@@ -119,7 +119,7 @@ def test_a_copy_shares_nothing_that_changes() -> None:
 
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"[]", b'{"slices":{}}', b"null", b'{"slices":3}'])
 def test_CACHE_a_damaged_snapshot_is_a_ValueError(garbage: bytes) -> None:
-    with pytest.raises(ValueError, match="not a snapshot|expected|unexpected|line 1"):
+    with pytest.raises(ValueError, match=r"not a snapshot|expected|unexpected|line 1"):
         fold.restore(garbage)
 
 
