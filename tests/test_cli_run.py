@@ -12,6 +12,8 @@ import pytest
 
 from tests.fleet import MESH, SYNC, Fleet, until
 
+pytestmark = pytest.mark.xdist_group("cli_run")
+
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
