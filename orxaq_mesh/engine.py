@@ -1,8 +1,9 @@
 """One node's mind: (state, input, now) -> effects as values. It performs none.
 
-Knows: what callers asked for, what was signed, which push is under way, which leases to renew, whose silence to watch.
+Knows: what callers asked for, what the hub showed last, which push is under way, what is due next.
 Knows not: git, files, processes, clocks, sockets. `sync` performs the effects and feeds back what came of them.
-Laws: PUSH, CLOSED, SEEN, TIME, SEAL (one seal a parent, journalled first), CHAIN (a seq is signed once).
+Its pen (`pen`) signs, its duties (`duties`) say what is to be renewed, taken over and given back.
+Laws: PUSH, CLOSED, SEEN; everything signed is saved before it is published (SEAL, CHAIN).
 
     engine = Engine(me, ledger, memory, pace)
     engine.step(Ask(intent), now)             -> [Look()]                       is the hub there? what does it say?
@@ -12,10 +13,11 @@ Laws: PUSH, CLOSED, SEEN, TIME, SEAL (one seal a parent, journalled first), CHAI
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from orxaq_mesh import answers, kinds
+from orxaq_mesh.duties import LONG_AGO_MS, Duties, Wish
 from orxaq_mesh.effects import (
     LOST,
     UNKNOWN,
@@ -23,7 +25,6 @@ from orxaq_mesh.effects import (
     Ask,
     Cancel,
     Effect,
-    Hold,
     Input,
     Intent,
     Look,
@@ -42,44 +43,27 @@ from orxaq_mesh.effects import (
 )
 from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Refused
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import FENCED, REFUSED, Moment
-from orxaq_mesh.kinds.lease import MAX_TTL_MS, Lease, leases, waiting
-from orxaq_mesh.kinds.node import WRITERS, members
+from orxaq_mesh.kinds import REFUSED, Moment
+from orxaq_mesh.kinds.lease import Lease, leases, waiting
+from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Broken, Finding, Ledger
-from orxaq_mesh.record import BadLine, Record, Seal, Value, canonical, unsigned
-from orxaq_mesh.schema import read_record, read_seal
-from orxaq_mesh.silence import Watch
+from orxaq_mesh.pen import Pen
+from orxaq_mesh.record import Record, Seal, Value
 
-RENEWALS_A_TTL = 3
 _TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
-_NO_SIG = "A" * 86 + "=="
-_LONG_AGO_MS = -(MAX_TTL_MS + 1)
-"""Before this machine booted: what was confirmed then is believed no longer (law TIME)."""
-
-
-class _Wish(NamedTuple):
-    """A record that nobody waits for an answer to: a renewal, a take-over, a withdrawal."""
-
-    kind: str
-    body: Value
 
 
 class Engine:
     """See the module's banner. Not for two threads."""
 
     def __init__(self, me: Me, ledger: Ledger, memory: Memory, pace: Pace, trunk: str | None = None) -> None:
-        self.me, self.ledger, self.pace, self.trunk = me, ledger, pace, trunk
-        self.last, self.signed_seal, self.seen = memory.last, memory.seal, memory.seen
-        self.pending = self._unsealed(memory.records)
-        self.holds = {hold.record: hold for hold in memory.holds}
+        self.ledger, self.pace, self.trunk = ledger, pace, trunk
+        self.pen = Pen(me, memory, ledger.state)
+        self.duties = Duties(me.name, memory.holds)
+        self.seen = memory.seen
         self.intents: dict[str, Intent] = {}
         self.record_of: dict[str, str] = {}
-        self.abandoned: set[tuple[str, str, str]] = set()
-        self.alive: frozenset[str] = frozenset()
-        self.orphans: set[str] = set()
         self.flight: tuple[Publish, int] | None = None
-        self.confirmed_ms: dict[str, tuple[int, int]] = {}
-        self.watch = Watch()
         self.look_begun_ms: int | None = None
         self.look_due_ms = self.not_before_ms = self.push_ready_ms = 0
         self.failures = self.vetoes = 0
@@ -89,7 +73,7 @@ class Engine:
         self.broken: MeshError | None = None
         self.findings: tuple[Finding, ...] = ()
         self.parted = ""
-        ledger.offer(self.pending)
+        ledger.offer(self.pen.pending)
 
     def step(self, given: Input, now: Now) -> list[Effect]:
         """Take in one input, and say what to do about it, in order."""
@@ -101,8 +85,7 @@ class Engine:
             case Cancel(intent_id):
                 self._give_up(intent_id)
             case Tick(alive):
-                self.alive = alive
-                self.orphans = {record for record, hold in self.holds.items() if hold.owner and record not in alive}
+                self.duties.tick(alive)
             case Looked():
                 effects += self._looked(given, now)
             case Published():
@@ -120,21 +103,16 @@ class Engine:
 
     def remember(self, memory: Memory) -> None:
         """Another process of this node wrote to the journal meanwhile: go on from there."""
-        self.last, self.signed_seal = memory.last, memory.seal
+        self.pen.remember(memory, self.ledger.state)
         self.seen = max(self.seen, memory.seen)
-        self.pending = self._unsealed(memory.records)
-        self.holds = {hold.record: hold for hold in memory.holds}
-        self.ledger.offer(self.pending)
-
-    def _unsealed(self, records: Iterable[Record]) -> list[Record]:
-        head = self.ledger.state.heads.get(self.me.log, (0, ""))[0]
-        return [record for record in records if record.seq > head]
+        self.duties.holds = {hold.record: hold for hold in memory.holds}
+        self.ledger.offer(self.pen.pending)
 
     def rename(self, me: Me, memory: Memory) -> None:
         """The node has another key by now (`node.rotate`): write its log. What the old one left unsealed is void."""
-        void = {record.id for record in self.pending}
+        void = {record.id for record in self.pen.pending}
         self.record_of = {intent: record for intent, record in self.record_of.items() if record not in void}
-        self.me, self.outbox_seq = me, 0
+        self.pen.me, self.outbox_seq = me, 0
         self.look_begun_ms, self.look_due_ms = None, 0  # the rotation may be news to this ledger
         self.remember(memory)
 
@@ -143,18 +121,18 @@ class Engine:
         times = [self.look_due_ms]
         times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
         if self.flight is None and self.broken is None and self._heard():
-            times += [due for _, due in self._renewals()]
+            times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, self.pen.pending)]
             times += [due for due in (self._publish_due_ms(),) if due is not None]
         return min(times)
 
     def rehearse(self, intent: Intent, now: Now) -> Answer:
         """What an intent would come to if it were sealed next; nothing is signed."""
-        if earlier := answers.done_before(self.ledger.state, self.me.name, intent):
+        if earlier := answers.done_before(self.ledger.state, self.pen.me.name, intent):
             return earlier
         try:
             if flaw := _flaw(intent):
                 raise Refused("RULES", flaw, hint="mesh explain RULES")
-            draft = self._drafted(self._value(intent.kind, self._body(intent), now))
+            draft = self.pen.draft(intent.kind, self._body(intent), self.seen, now)
         except Refused as no:
             return answers.refused(no)
         moment = Moment(self.ledger.state.epoch + 1)
@@ -165,12 +143,11 @@ class Engine:
     def believed_until_ms(self, name: str, session: str) -> int | None:
         """Until when this node may act on a lease that it holds (law TIME); None: it does not hold it."""
         held = leases(self.ledger.state).by_name.get(name)
-        if held is None or not held.held_by(self.me.name, session):
+        if held is None or not held.held_by(self.pen.me.name, session):
             return None
-        if any(r.kind == "lease.release" and r.body["record"] == held.record for r in self.pending):
+        if any(r.kind == "lease.release" and r.body["record"] == held.record for r in self.pen.pending):
             return None  # it may be sealed already, and the next holder at work
-        token, sent_ms = self.confirmed_ms.get(name, (0, 0))
-        return sent_ms + held.ttl_ms if token == held.token else _LONG_AGO_MS
+        return self.duties.believed_until_ms(held)
 
     # Reading the hub.
 
@@ -181,7 +158,7 @@ class Engine:
         self.look_begun_ms, self.failures, self.outrun = look.begun_ms, 0, False
         if self.broken is None:
             self.ledger.offer(look.offered)
-            self._watch_silence(look)
+            self.duties.saw(self.ledger, look)
             effects += self._restored_backup()
         return effects
 
@@ -203,7 +180,7 @@ class Engine:
             reason = f"the seal of epoch {doubt[0]} by {doubt[1]} claims another digest than this node's fold"
             effects.append(Say("alarm", {"law": "DIGEST", "reason": reason}))
         self.trunk, self.ledger = trunk, trial
-        trial.offer(self.pending)
+        trial.offer(self.pen.pending)
         if reading.seals:
             self.seen = (trial.state.epoch, trial.state.seal)
             effects += [Save(seen=self.seen), *self._hear(reading.judged)]
@@ -229,34 +206,25 @@ class Engine:
 
     def _restored_backup(self) -> list[Effect]:
         """CHAIN: a log that goes on at the hub otherwise than in its own journal must not be written on."""
-        member = members(self.ledger.state).by_log.get(self.me.log)
-        run = self.ledger.authentic(self.me.log)
-        seq, id_ = (run[-1].seq, run[-1].id) if run else self.ledger.state.heads.get(self.me.log, (0, ""))
-        if not seq or (seq, id_) == self.last or (member is not None and not member.admitted):
+        member = members(self.ledger.state).by_log.get(self.pen.me.log)
+        run = self.ledger.authentic(self.pen.me.log)
+        seq, id_ = (run[-1].seq, run[-1].id) if run else self.ledger.state.heads.get(self.pen.me.log, (0, ""))
+        if not seq or (seq, id_) == self.pen.last or (member is not None and not member.admitted):
             self.parted = ""
             return []
-        what = f"the hub has seq {seq} of {self.me.log} ({id_[:12]}), "
-        what += f"this node's journal ends at {self.last[0]} ({self.last[1][:12]})"
+        what = f"the hub has seq {seq} of {self.pen.me.log} ({id_[:12]}), "
+        what += f"this node's journal ends at {self.pen.last[0]} ({self.pen.last[1][:12]})"
         self.broken = MeshFault(f"{what}: restored from a backup, or a copied key?", hint="mesh node rotate")
         known, self.parted = self.parted, what
         return [] if known == what else [Say("alarm", {"law": "CHAIN", "reason": what})]
 
-    def _watch_silence(self, look: Looked) -> None:
-        """TIME: what this reading showed of every held lease; another session of this very node may be silent too."""
-        there = [held for held in leases(self.ledger.state).by_name.values() if held.holder]
-        for held in there:
-            member = members(self.ledger.state).named(held.holder)
-            last = f"{held.last}+" if member and self.ledger.authentic(member.log) else held.last
-            self.watch.saw(held.name, (held.token, last), held.ttl_ms, look.begun_ms, look.ended_ms)
-        self.watch.forget({held.name for held in there})
-
     def _interval_ms(self) -> int:
         """How long until the next reading: soon while something is awaited, and three times a watched ttl."""
-        state, me = self.ledger.state, self.me.name
+        state, me = self.ledger.state, self.pen.me.name
         queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
         taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
         watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
-        busy = bool(self.intents or self.pending or watched)
+        busy = bool(self.intents or self.pen.pending or watched)
         bounds = [held.ttl_ms // 4 for held in watched if held.holder]
         return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
 
@@ -323,8 +291,9 @@ class Engine:
 
     def _hear(self, judged: Sequence[Judged]) -> list[Effect]:
         effects: list[Effect] = []
-        self.pending = self._unsealed(self.pending)
-        self._confirm(judged)
+        self.pen.settle(self.ledger.state)
+        before_ms = LONG_AGO_MS if self.look_begun_ms is None else self.look_begun_ms
+        self.duties.confirm(self.ledger.state, self.pen.me.log, judged, self.flight[1] if self.flight else before_ms)
         for item in judged:
             effects.append(Say("sealed", answers.sealed(item)))
             for intent in [i for i in self.intents.values() if self.record_of.get(i.id) == item.record.id]:
@@ -332,29 +301,8 @@ class Engine:
         given_back = {item.record.body["record"] for item in judged if item.verdict.result in ("withdrawn", "released")}
         for intent in [intent for intent in self.intents.values() if intent.wait]:
             effects += self._granted(intent) or self._displaced(intent, given_back)
-        self._forget_holds()
+        self.duties.forget(self.ledger.state, self.pen.pending)
         return effects
-
-    def _forget_holds(self) -> None:
-        """Keep in mind only the holds of what is held, waits in a queue, or is not sealed yet."""
-        unsealed = {record.id for record in self.pending}
-        for record, hold in list(self.holds.items()):
-            held = leases(self.ledger.state).by_name.get(hold.lease) or Lease(hold.lease)
-            if record not in unsealed and held.record != record and all(w.record != record for w in held.queue):
-                del self.holds[record]
-
-    def _confirm(self, judged: Sequence[Judged]) -> None:
-        """TIME: a holder counts its ttl from before it sent the grant or renewal that is now confirmed."""
-        before_ms = _LONG_AGO_MS if self.look_begun_ms is None else self.look_begun_ms
-        sent_ms = self.flight[1] if self.flight else before_ms
-        own = {
-            item.record.id for item in judged if item.record.log == self.me.log and item.verdict.outcome == "applied"
-        }
-        for held in leases(self.ledger.state).by_name.values():
-            if held.holder != self.me.name:
-                self.confirmed_ms.pop(held.name, None)
-            elif held.last in own or self.confirmed_ms.get(held.name, (0, 0))[0] != held.token:
-                self.confirmed_ms[held.name] = (held.token, sent_ms)
 
     def _judged(self, intent: Intent, item: Judged) -> list[Effect]:
         verdict = item.verdict
@@ -363,22 +311,22 @@ class Engine:
         if intent.wait and verdict.rule in _TRY_AGAIN and verdict.outcome == REFUSED:
             del self.record_of[intent.id]
             return []
-        earlier = answers.done_before(self.ledger.state, self.me.name, intent) if verdict.rule == "ONCE" else None
+        earlier = answers.done_before(self.ledger.state, self.pen.me.name, intent) if verdict.rule == "ONCE" else None
         return [self._tell(intent, earlier or answers.judged(self.ledger.state, item))]
 
     def _granted(self, intent: Intent) -> list[Effect]:
         """A wait ends when its session holds the lease, whoever's record it was that passed it on."""
         held = leases(self.ledger.state).by_name.get(intent.wish["lease"])
-        if intent.id not in self.record_of or not held or not held.held_by(self.me.name, intent.wish["session"]):
+        if intent.id not in self.record_of or not held or not held.held_by(self.pen.me.name, intent.wish["session"]):
             return []
         return [self._tell(intent, answers.granted(self.ledger.state, held))]
 
     def _displaced(self, intent: Intent, given_back: set[str]) -> list[Effect]:
         """A wait whose place is gone ends if this node gave it back, and else asks again: it is never forgotten."""
         name, session, record = intent.wish["lease"], intent.wish["session"], self.record_of.get(intent.id)
-        if record is None or any(waits.id == record for waits in self.pending):
+        if record is None or any(waits.id == record for waits in self.pen.pending):
             return []
-        if waiting(self.ledger.state, self.me.name, name, session) is not None:
+        if waiting(self.ledger.state, self.pen.me.name, name, session) is not None:
             return []
         if record in given_back:
             return [self._tell(intent, answers.given_back(self.ledger.state, intent, record))]
@@ -394,8 +342,8 @@ class Engine:
         """A caller went away: what it asked for must not be granted to nobody (law UNTIL)."""
         intent = self.intents.pop(intent_id, None)
         record = self.record_of.pop(intent_id, None)
-        if intent and record and intent.kind in ("lease.acquire", "lease.take"):
-            self.abandoned.add((intent.wish["lease"], intent.wish["session"], record))
+        if intent and record:
+            self.duties.abandon(intent, record)
 
     # Planning: what is to be signed and pushed now.
 
@@ -412,7 +360,7 @@ class Engine:
         for intent in list(self.intents.values()):
             if intent.id not in self.record_of:
                 effects += self._draft(intent, now)
-        for wish in [*self._due_renewals(now), *self._due_takes(now), *self._due_withdrawals()]:
+        for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, self.pen.pending, now.ms):
             effects += self._wished(wish, now)
         published = self._publish(now)
         launched = any(isinstance(effect, Publish) for effect in published)
@@ -437,14 +385,13 @@ class Engine:
     def _draft(self, intent: Intent, now: Now) -> list[Effect]:
         """Sign what an intent comes to, or say why not; a refusal is only told by a reading younger than the ask."""
         state = self.ledger.state
-        if earlier := answers.done_before(state, self.me.name, intent):
+        if earlier := answers.done_before(state, self.pen.me.name, intent):
             return [self._tell(intent, earlier)]
-        if (signed := self._signed_before(intent)) is not None:
+        if (signed := self.pen.signed_before(intent.kind, intent.wish.get("once"))) is not None:
             self.record_of[intent.id] = signed.id
             return []
         try:
-            body = self._body(intent)
-            record, effects = self._sign(intent.kind, body, now, intent)
+            record = self._sign(intent.kind, self._body(intent), now)
         except Refused as no:
             if self.look_begun_ms is None or self.failures or self.look_begun_ms < intent.asked_ms:
                 self.look_due_ms = self.look_due_ms if self.failures else now.ms
@@ -453,122 +400,63 @@ class Engine:
                 return []
             return [self._tell(intent, answers.refused(no))]
         self.record_of[intent.id] = record.id
-        return effects
+        return [Save(records=[record], hold=self.duties.hold(record, intent))]
 
-    def _signed_before(self, intent: Intent) -> Record | None:
-        """ONCE: the record with this intent's idempotency key that waits for its seal."""
-        once = intent.wish.get("once")
-        same = (r for r in self.pending if r.kind == intent.kind and r.body.get("once") == once)
-        return next(same, None) if once is not None else None
-
-    def _wished(self, wish: _Wish, now: Now) -> list[Effect]:
+    def _wished(self, wish: Wish, now: Now) -> list[Effect]:
         """Sign what the node does of itself; a rule that says no concerns nobody else."""
         try:
-            return self._sign(wish.kind, wish.body, now)[1]
+            return [Save(records=[self._sign(wish.kind, wish.body, now)])]
         except Refused as no:
-            self.holds = {record: hold for record, hold in self.holds.items() if hold.lease != wish.body["lease"]}
+            self.duties.drop(wish.body["lease"])
             return [Say("held_back", {"kind": wish.kind, "rule": no.rule, "reason": no.what})]
 
     def _body(self, intent: Intent) -> Value:
         wish = dict(intent.wish)
         if intent.kind == "lease.take" and "watched_ms" not in wish:
             held = leases(self.ledger.state).by_name.get(wish["lease"]) or Lease(wish["lease"])
-            wish["watched_ms"] = self.watch.watched_ms(held.name, (held.token, held.last))
-        return kinds.propose(self.ledger.state, self.me.name, intent.kind, wish)
+            wish["watched_ms"] = self.duties.watch.watched_ms(held.name, (held.token, held.last))
+        return kinds.propose(self.ledger.state, self.pen.me.name, intent.kind, wish)
 
-    def _sign(self, kind: str, body: Value, now: Now, intent: Intent | None = None) -> tuple[Record, list[Effect]]:
-        """The next record of the own log, signed, and its way into the journal.
-
-        Raises:
-            Refused: a rule says no already. What a stale token asks for under a lease is signed all the same: the
-                attempt belongs into the ledger, where every node fences it.
-        """
-        state = self.ledger.state
-        value = self._value(kind, body, now)
-        draft = self._drafted(value)
-        verdict, _ = kinds.judge(state, draft, Moment(state.epoch + 1))
-        if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
-            raise answers.refusal(state, draft, verdict)
-        record = read_record(canonical({**value, "sig": self.me.sign(unsigned(value))}))
-        self.last = (record.seq, record.id)
-        self.pending.append(record)
+    def _sign(self, kind: str, body: Value, now: Now) -> Record:
+        record = self.pen.sign(self.ledger.state, kind, body, self.seen, now)
         self.ledger.offer([record])
-        hold = self._hold(record, intent)
-        return record, [Save(records=[record], hold=hold)]
-
-    def _drafted(self, value: Value) -> Record:
-        """The record that a value would be.
-
-        Raises:
-            Refused: no line can hold it (law LINE).
-        """
-        try:
-            return read_record(canonical(value))
-        except BadLine as bad:
-            raise Refused(bad.law, bad.reason, hint=f"mesh explain {bad.law}") from None
-        except TypeError as error:
-            raise Refused("LINE", f"not in canonical form: {error}", hint="mesh explain LINE") from None
-
-    def _value(self, kind: str, body: Value, now: Now) -> Value:
-        """The next record of the own log, with a `sig` that is none."""
-        return {
-            "at": now.at,
-            "body": body,
-            "kind": kind,
-            "node": self.me.log,
-            "prev": self.last[1],
-            "seen": {"epoch": self.seen[0], "seal": self.seen[1]},
-            "seq": self.last[0] + 1,
-            "sig": _NO_SIG,
-            "v": 1,
-        }
-
-    def _hold(self, record: Record, intent: Intent | None) -> Hold | None:
-        if intent is None or record.kind not in ("lease.acquire", "lease.take"):
-            return None
-        hold = Hold(record.body["lease"], record.body["session"], record.id, intent.owner)
-        self.holds[record.id] = hold
-        return hold
+        return record
 
     def _publish_due_ms(self) -> int | None:
         """When the next push may go; None where there is nothing to push, or only others can do more for it."""
-        if not self.pending or not (self._wants_outbox() or (self._may_seal() and not self.outrun)):
+        if not self.pen.pending or not (self._wants_outbox() or (self._may_seal() and not self.outrun)):
             return None
         return max(self.not_before_ms, self.push_ready_ms)
 
     @property
     def can_publish(self) -> bool:
         """Whether this node itself can bring further what waits here; else others must seal it."""
-        return bool(self.pending) and (self._may_seal() or self._outbox_lacks())
+        return bool(self.pen.pending) and (self._may_seal() or self._outbox_lacks())
 
     def _wants_outbox(self) -> bool:
         """Whether others are to see what waits here: after a lost push they may seal it for us."""
         return (self.contended or not self._may_seal()) and self._outbox_lacks()
 
     def _may_seal(self) -> bool:
-        member = members(self.ledger.state).by_log.get(self.me.log)
+        member = members(self.ledger.state).by_log.get(self.pen.me.log)
         return member is not None and member.may_seal()
 
     def _outbox_lacks(self) -> bool:
-        return self.pending[-1].seq > self.outbox_seq
+        return self.pen.pending[-1].seq > self.outbox_seq
 
     def _publish(self, now: Now) -> list[Effect]:
         due_ms = self._publish_due_ms()
         if due_ms is None or now.ms < due_ms:
             return []
         if self._wants_outbox():
-            return self._launch(Publish(self.trunk, tuple(self.pending), None), now)
+            return self._launch(Publish(self.trunk, tuple(self.pen.pending), None), now)
         return self._seal(now)
 
     def _seal(self, now: Now) -> list[Effect]:
         """Close the next epoch over all that waits; a seal that was signed on this parent goes out again as it is."""
-        seal, effects = self.signed_seal, []
-        if seal is None or seal.parent != self.ledger.state.seal:
-            taken = self.ledger.sealable(self.me.log)
-            value = self.ledger.draft_seal(self.me.log, taken, now.at)
-            seal = read_seal(canonical({**value, "sig": self.me.sign(unsigned(value))}))
-            self.signed_seal = seal
-            effects = [Save(seal=seal)]
+        known = self.pen.seal
+        seal = self.pen.sign_seal(self.ledger, now)
+        effects: list[Effect] = [] if seal is known else [Save(seal=seal)]
         try:
             taken = self.ledger.taken_by(seal)
         except Broken as broken:
@@ -579,67 +467,13 @@ class Engine:
     def _blocked(self, broken: Broken, now: Now) -> list[Effect]:
         """What the one seal signed on this parent takes in is not here (any more): let others seal on it."""
         if self._outbox_lacks():
-            return self._launch(Publish(self.trunk, tuple(self.pending), None), now)
+            return self._launch(Publish(self.trunk, tuple(self.pen.pending), None), now)
         self.not_before_ms = now.ms + self.pace.waiting_ms
         return [Say("waits", {"reason": broken.finding.reason})]
 
     def _launch(self, publish: Publish, now: Now) -> list[Effect]:
         self.flight = (publish, now.ms)
         return [publish]
-
-    # What the node does of itself.
-
-    def _renewals(self) -> Iterator[tuple[Lease, int]]:
-        """The leases that this node renews, and when each is due."""
-        if not self._may_write():
-            return
-        by_name = leases(self.ledger.state).by_name
-        for hold in self.holds.values():
-            held = by_name.get(hold.lease)
-            if held is None or held.record != hold.record or hold.record not in self.alive:
-                continue
-            if not any(record.body.get("lease") == held.name for record in self.pending):
-                token, sent_ms = self.confirmed_ms.get(held.name, (0, 0))
-                yield held, sent_ms + held.ttl_ms // RENEWALS_A_TTL if token == held.token else _LONG_AGO_MS
-
-    def _may_write(self) -> bool:
-        member = members(self.ledger.state).by_log.get(self.me.log)
-        return member is not None and member.admitted and not WRITERS.isdisjoint(member.roles)
-
-    def _due_renewals(self, now: Now) -> Iterable[_Wish]:
-        for held, due_ms in list(self._renewals()):
-            if now.ms >= due_ms:
-                yield _Wish("lease.renew", {"lease": held.name, "session": held.session, "token": held.token})
-
-    def _due_takes(self, now: Now) -> Iterable[_Wish]:
-        """Who waits in a queue takes over from a silent holder: the head first, the others a while later each."""
-        for held in list(leases(self.ledger.state).by_name.values()):
-            for place, waiter in enumerate(held.queue):
-                silent_ms = self.watch.watched_ms(held.name, (held.token, held.last))
-                patience_ms = held.ttl_ms + place * held.ttl_ms // 3
-                if held.holder and waiter.node == self.me.name and silent_ms >= patience_ms and not self.pending:
-                    wish = {"lease": held.name, "session": waiter.session, "ttl_ms": waiter.ttl_ms}
-                    body = kinds.propose(
-                        self.ledger.state, self.me.name, "lease.take", {**wish, "watched_ms": silent_ms}
-                    )
-                    yield _Wish("lease.take", body)
-                    break
-
-    def _due_withdrawals(self) -> Iterable[_Wish]:
-        """Give back what was asked for by callers that are gone, whether it still waits or was granted meanwhile."""
-        waited = {(h.lease, h.session, r) for r, h in self.holds.items() if r in self.orphans}
-        for name, session, record in sorted(self.abandoned | waited):
-            held = leases(self.ledger.state).by_name.get(name) or Lease(name)
-            place = waiting(self.ledger.state, self.me.name, name, session)
-            queued = place is not None and place.record == record
-            granted = held.record == record and (name, session, record) in self.abandoned
-            if any(r.id == record or r.body.get("record") == record for r in self.pending):
-                continue
-            if queued or granted:
-                body = {"lease": name, "session": session, "record": record}
-                yield _Wish("lease.release", body if queued else {**body, "token": held.token})
-            else:
-                self.abandoned.discard((name, session, record))
 
 
 _WAITING_KINDS = ("lease.acquire", "lease.take")

@@ -14,17 +14,41 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from orxaq_mesh.effects import Answer
 from orxaq_mesh.errors import Fenced, MeshError, Refused
 from orxaq_mesh.home.clock import Clock
+from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, identify_self, session
-
-if TYPE_CHECKING:
-    from orxaq_mesh.mesh import Mesh
+from orxaq_mesh.sync import belief
 
 RENEWALS_A_TTL = 3
+MAX_PAUSE_MS = 2_000
+"""A loss is noticed within so long where a mesh-sync runs; without one, at the next renewal."""
+
+
+class Node(Protocol):
+    """What a holding asks of its node; a `Mesh` is one."""
+
+    home: Home
+    given_session: str | None
+
+    @property
+    def session(self) -> str:
+        """The session that acts."""
+
+    def as_session(self, session: str) -> Node:
+        """The same node, acting as another session."""
+
+    def acquire(self, lease: str, ttl_ms: int, **options: Any) -> Answer:
+        """See `Mesh.acquire`."""
+
+    def renew(self, lease: str, **options: Any) -> Answer:
+        """See `Mesh.renew`."""
+
+    def release(self, lease: str, **options: Any) -> Answer:
+        """See `Mesh.release`."""
 
 
 class Holding:
@@ -38,7 +62,7 @@ class Holding:
 
     def __init__(
         self,
-        mesh: Mesh,
+        mesh: Node,
         name: str,
         ttl_ms: int,
         *,
@@ -122,14 +146,28 @@ class Holding:
                 raise
 
     def _keep(self) -> None:
-        pause_s = self.ttl_ms / 1000 / RENEWALS_A_TTL
-        while not self._done.wait(pause_s):
-            self._renew()
+        while not self._done.wait(min(MAX_PAUSE_MS, self.ttl_ms // RENEWALS_A_TTL) / 1000):
+            self._look_after()
             if self.lost.is_set():
                 self.on_lost()
                 return
-            late = self.left_ms < self.ttl_ms * 2 // RENEWALS_A_TTL
-            pause_s = min(1.0, self.left_ms / 4000) if late else self.ttl_ms / 1000 / RENEWALS_A_TTL
+
+    def _look_after(self) -> None:
+        """Ask the mesh-sync that renews for this process; where none runs, renew when a third of the ttl is gone.
+
+        One that runs and cannot renew gets until the last third: then this process asks, and hears why.
+        """
+        asked_ms = self._clock.now_ms()
+        try:
+            left_ms = belief(self._mesh.home, self.name, self.session)
+        except Fenced as fenced:
+            self._lose(fenced.what)
+            return
+        if left_ms is not None:
+            self._until_ms = max(self._until_ms, asked_ms + left_ms)
+        thirds = 2 if left_ms is None else 1
+        if self.left_ms * RENEWALS_A_TTL <= self.ttl_ms * thirds:
+            self._renew()
 
     def _renew(self) -> None:
         """One renewal; what the hub cannot confirm leaves the belief to run out by itself."""

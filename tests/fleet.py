@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from tests.hubs import bare
 
 MESH = [sys.executable, "-m", "orxaq_mesh"]
-SYNC = [sys.executable, "-c", "from orxaq_mesh.sync import main; main()"]
+SYNC = [sys.executable, "-c", "from orxaq_mesh.cli import sync_main; sync_main()"]
 PATIENCE_S = 60.0
 
 

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from orxaq_mesh import engine, fold, kinds, silence
+from orxaq_mesh import duties, engine, fold, kinds, pen, silence
 from orxaq_mesh import ledger as ledger_room
 from orxaq_mesh.kinds import lease
 from orxaq_mesh.sync import performer
@@ -72,13 +72,13 @@ MUTANTS: dict[str, Mutant] = {
     "a seq is used again after a lost push": Mutant(
         engine.Engine._lost,
         "self.contended = publish.seal is not None",
-        "self.last = (self.last[0] - 1, self.pending.pop().prev)",
+        "self.pen.last = (self.pen.last[0] - 1, self.pen.pending.pop().prev)",
         seeds=5,
     ),
     "an unknown push counts as lost, and its seq as free": Mutant(
         engine.Engine._published,
         "if ended.outcome == UNKNOWN:",
-        "if ended.outcome == UNKNOWN and (setattr(self, 'last', (self.last[0] - 1, self.pending.pop().prev)) or True):",
+        "if ended.outcome == UNKNOWN and (setattr(p := self.pen, 'last', (p.last[0] - 1, p.pending.pop().prev)) or 1):",
         seeds=5,
     ),
     "an unknown push counts as committed": Mutant(
@@ -104,7 +104,7 @@ MUTANTS: dict[str, Mutant] = {
         noticed_by=test_silence.test_C33_an_outage_a_sleep_or_a_restart_begins_the_silence_anew,
     ),
     "one parent is sealed twice": Mutant(
-        engine.Engine._seal, "seal.parent != self.ledger.state.seal", "seal.parent", seeds=20
+        pen.Pen.sign_seal, "self.seal.parent != ledger.state.seal", "self.seal.parent", seeds=20
     ),
     "an idempotency key is forgotten": Mutant(
         kinds._remember,
@@ -116,10 +116,10 @@ MUTANTS: dict[str, Mutant] = {
         performer.Performer._perform, "entries += entries_of(effect)", "pass", seeds=2
     ),
     "a restart takes sealed records for unsealed ones": Mutant(
-        engine.Engine._unsealed, " if record.seq > head", "", seeds=20
+        pen.Pen._unsealed, " if record.seq > head", "", seeds=20
     ),
     "a holder believes twice as long": Mutant(
-        engine.Engine.believed_until_ms,
+        duties.Duties.believed_until_ms,
         "sent_ms + held.ttl_ms",
         "sent_ms + 2 * held.ttl_ms",
         noticed_by=test_engine.test_TIME_after_a_reboot_nothing_is_believed_before_it_is_confirmed,
@@ -131,7 +131,7 @@ MUTANTS: dict[str, Mutant] = {
         ledger_room.Ledger._verifies, "return False", "return True", seeds=20
     ),
     "the place in a queue is given back at once": Mutant(
-        engine.Engine._due_withdrawals, "if r in self.orphans", "if h.owner", seeds=5
+        duties.Duties._withdrawals, "if r in self.orphans", "if h.owner", seeds=5
     ),
     "a wait whose grant came and went is forgotten": Mutant(
         engine.Engine._displaced,

@@ -210,7 +210,7 @@ def test_the_engine_keeps_in_mind_only_holds_that_live() -> None:
         b.committed()
         b.ask(f"r{number}", "lease.release", lease="deploy", session="s")
         b.committed()
-    assert b.engine.holds == {}
+    assert b.engine.duties.holds == {}
 
 
 def test_UNTIL_a_deadline_is_kept_while_a_push_hangs_and_the_hub_is_away() -> None:
@@ -308,7 +308,7 @@ def test_CACHE_after_a_restart_sealed_records_are_not_pending() -> None:
     b.restart()
     b.ms = 100
     b.look()
-    assert b.engine.pending == []
+    assert b.engine.pen.pending == []
     assert launched(b.command("tick a"))[0].records[0].kind == "lease.renew"
 
 

@@ -17,7 +17,7 @@ import orxaq_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "orxaq_mesh"
-PURE = tuple("errors text rules record keys schema kinds fold reconcile ledger effects answers silence engine".split())
+PURE = tuple("errors text rules record keys schema kinds fold reconcile ledger effects answers silence duties pen engine".split())
 EFFECTFUL = ("store", "home", "gate", "sync", "holding", "status", "inspect", "mesh", "demo", "doctor", "cli")
 ROOMS = PURE + EFFECTFUL
 DOORS = ("__init__", "__main__")
@@ -200,7 +200,7 @@ def test_the_wheel_has_the_three_scripts_and_the_licence(wheel: Path) -> None:
     assert {
         "mesh = orxaq_mesh.cli:main",
         "orxaq-mesh = orxaq_mesh.cli:main",
-        "mesh-sync = orxaq_mesh.sync:main",
+        "mesh-sync = orxaq_mesh.cli:sync_main",
     } <= scripts
 
 

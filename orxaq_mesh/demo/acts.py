@@ -145,7 +145,7 @@ class RightSide(Side):
             joined = self.mesh(node, "join", "--hub", str(self.hub), "--node", node, "--ledger", self.ledger)
             self.mesh("oak", "admit", node, "--fingerprint", joined["fingerprint"])
         for node in NODES:
-            argv = [PYTHON, "-c", "from orxaq_mesh.sync import main; main()", "--json"]
+            argv = [PYTHON, "-c", "from orxaq_mesh.cli import sync_main; sync_main()", "--json"]
             self.syncs[node] = self.stage.start(argv, self._env(node), self.folder, listen=False)
         self.stage.until("three mesh-sync run", lambda: all(Home(self._home(node)).socket.exists() for node in NODES))
         nodes = [node["name"] for node in self.mesh("oak", "status")["nodes"] if node["standing"] == "admitted"]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orxaq_mesh.effects import Answer, Ask, Cancel, Intent
+from orxaq_mesh.errors import Fenced, Unreachable
 from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.locks import NodeLock
@@ -22,6 +23,7 @@ from orxaq_mesh.sync.wire import connect
 if TYPE_CHECKING:  # where a mesh-sync runs, a command needs no engine of its own
     from orxaq_mesh.sync.performer import Performer
 
+BELIEF_TIMEOUT_S = 2.0
 PATIENCE_MS = 60_000
 """How long a command waits for a verdict that nothing but the hub delays."""
 
@@ -111,8 +113,21 @@ def rehearse(home: Home, settings: Settings, intent: Intent) -> Answer:
     return performer.engine.rehearse(intent, performer.now())
 
 
-def main() -> None:
-    """The program `mesh-sync`."""
-    from orxaq_mesh.cli import sync_main
+def belief(home: Home, lease: str, session: str) -> int | None:
+    """How long the holder may still act, in ms, by the running mesh-sync that renews for it; None: none runs.
 
-    sync_main()
+    Raises:
+        Fenced: mesh-sync runs, and knows that the session holds the lease no longer.
+    """
+    client = connect(home.socket)
+    if client is None:
+        return None
+    try:
+        left_ms = client.request({"op": "belief", "lease": lease, "session": session}, BELIEF_TIMEOUT_S)["left_ms"]
+    except Unreachable:
+        return None
+    finally:
+        client.close()
+    if left_ms is None:
+        raise Fenced("FENCE", f"session {session} holds {lease} no longer", hint=f"mesh lease show {lease}")
+    return int(left_ms)

@@ -76,7 +76,7 @@ class Performer:
         pace = settings.pace
         self.budget = Budget(home.cache / "pushes.json", pace.push_per_minute, pace.push_burst)
         self.told: dict[str, Answer] = {}
-        self.say: Callable[[Say], None] = lambda said: None
+        self.say: Callable[[Say], None] = lambda _: None
         self.tips: dict[str, Oid] = {}
         self.unreached: MeshFault | None = None
         self.dice: Callable[[], float] = lambda: 0.5
@@ -147,7 +147,7 @@ class Performer:
         self.journal.settle()
         inputs: deque[Input] = deque([given])
         while inputs:
-            self.engine.alive = self._alive()  # a hold of this very step must not count as abandoned in the next
+            self.engine.duties.alive = self._alive()  # a hold of this very step must not count as abandoned in the next
             inputs.extend(self._perform(self.engine.step(inputs.popleft(), self.now())))
         self._compact()
 
@@ -194,8 +194,8 @@ class Performer:
         """
         if not self._stays:
             held = {lease.record for lease in leases(self.engine.ledger.state).by_name.values()}
-            return frozenset(self.engine.holds.keys() - held)
-        owners = {record: ProcessId(*hold.owner) for record, hold in self.engine.holds.items() if hold.owner}
+            return frozenset(self.engine.duties.holds.keys() - held)
+        owners = {record: ProcessId(*hold.owner) for record, hold in self.engine.duties.holds.items() if hold.owner}
         living = {owner for owner in set(owners.values()) if alive(owner)}
         return frozenset(record for record, owner in owners.items() if owner in living)
 
@@ -209,7 +209,9 @@ class Performer:
         self.feed(self._look())
         self.tick()
         deadline_ms = self.clock.now_ms() + 2 * self.settings.timeout_ms
-        while engine.can_publish and engine.broken is None and engine.failures == 0 and self.clock.now_ms() < deadline_ms:
+        while (
+            engine.can_publish and engine.broken is None and engine.failures == 0 and self.clock.now_ms() < deadline_ms
+        ):
             time.sleep(max(1, min(200, engine.wake_ms() - self.clock.now_ms())) / 1000)
             self.tick()
         if engine.broken is not None:
@@ -373,7 +375,7 @@ class Performer:
     def keep(self) -> None:
         """Write down the state and the alarms, for the next run and for `mesh status`."""
         engine = self.engine
-        key = (engine.trunk, engine.findings, engine.broken, len(engine.pending))
+        key = (engine.trunk, engine.findings, engine.broken, len(engine.pen.pending))
         if key == self._kept or engine.trunk is None:
             return
         value = {
@@ -382,7 +384,7 @@ class Performer:
             "state": fold.to_value(engine.ledger.state),
             "alarms": [finding._asdict() for finding in engine.findings],
             "broken": engine.broken.what if engine.broken else None,
-            "pending": len(engine.pending),
+            "pending": len(engine.pen.pending),
             "quiet_outboxes": self._quiet_outboxes,
         }
         atomic_write(self._snapshot, orjson.dumps(value))
@@ -397,7 +399,7 @@ class Performer:
         if self.journal.size <= MAX_JOURNAL_BYTES:
             return
         engine, old = self.engine, memory_of(self.journal)
-        unsealed = {record.id for record in engine.pending}
+        unsealed = {record.id for record in engine.pen.pending}
         records = [record for record in old.records if record.id in unsealed] or list(old.records[-1:])
         live = [hold for hold in old.holds if self._is_live(hold)]
         identity = next(entry for entry in reversed(self.journal.entries) if entry["is"] == "identity")
@@ -406,7 +408,7 @@ class Performer:
 
     def _is_live(self, hold: Hold) -> bool:
         held = leases(self.engine.ledger.state).by_name.get(hold.lease) or Lease(hold.lease)
-        unsealed = any(record.id == hold.record for record in self.engine.pending)
+        unsealed = any(record.id == hold.record for record in self.engine.pen.pending)
         return unsealed or held.record == hold.record or any(w.record == hold.record for w in held.queue)
 
 

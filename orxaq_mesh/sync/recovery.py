@@ -95,8 +95,8 @@ def read_for_writing(performer: Performer) -> None:
 
 
 def _take_up(engine: Engine) -> None:
-    log = engine.me.log
+    log = engine.pen.me.log
     run = engine.ledger.authentic(log)
-    engine.last = (run[-1].seq, run[-1].id) if run else engine.ledger.state.heads.get(log, (0, NOTHING))
+    engine.pen.last = (run[-1].seq, run[-1].id) if run else engine.ledger.state.heads.get(log, (0, NOTHING))
     engine.seen = max(engine.seen, (engine.ledger.state.epoch, engine.ledger.state.seal))
     engine.broken, engine.parted = None, ""

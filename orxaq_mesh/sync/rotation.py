@@ -68,7 +68,7 @@ def _so_far(performer: Performer, key: PublicKey) -> Answer | None:
         MeshError: the hub cannot be reached, or the ledger breaks a law; or what was signed waits for a seal.
     """
     read_for_writing(performer)
-    signed = [record for record in performer.engine.pending if record.body.get("key") == key.text]
+    signed = [record for record in performer.engine.pen.pending if record.body.get("key") == key.text]
     if signed:
         performer.pass_once()
     state = performer.engine.ledger.state

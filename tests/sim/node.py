@@ -134,7 +134,7 @@ class SimNode:
 
     def _act(self) -> None:
         assert self.performer is not None
-        alive = frozenset(h.record for h in self.engine.holds.values() if h.owner in self.world.living)
+        alive = frozenset(h.record for h in self.engine.duties.holds.values() if h.owner in self.world.living)
         queue = self.inner or self.outer
         given = queue.popleft() if queue else Tick(alive)
         effects = self.engine.step(given, self.performer.now())

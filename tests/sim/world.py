@@ -319,7 +319,7 @@ class World:
         for held in leases(self.checks.ledger.state).by_name.values():
             self.note(f"{held.name}: {held.holder}/{held.session} token {held.token}, {len(held.queue)} wait")
         left = {intent: f"{s.node}/{s.name}" for intent, s in self.asked.items()}
-        hold(False, "LIVE", f"{what}: {left}, pending {[(n.name, len(n.engine.pending)) for n in self.nodes.values()]}")
+        hold(False, "LIVE", f"{what}: {left}, pending {[(n.name, len(n.engine.pen.pending)) for n in self.nodes.values()]}")
 
     def _give_back(self) -> None:
         """Whoever holds a lease gives it back; who waits for another one meanwhile gives way by dying."""
@@ -334,7 +334,7 @@ class World:
     def _quiet(self) -> bool:
         engines = [node.engine for node in self.nodes.values() if node.performer]
         one_tip = {engine.trunk for engine in engines} == {self.hub.branches["mesh"]}
-        return one_tip and not any(engine.pending or engine.intents for engine in engines)
+        return one_tip and not any(engine.pen.pending or engine.intents for engine in engines)
 
 
 def _real_sign(key: SecretKey, space: str, message: bytes) -> str:

@@ -1,0 +1,107 @@
+"""The pen: one log and the key that writes it.
+
+Knows: what was signed last, what no seal has taken in yet, the one seal signed on the present parent.
+Knows not: who asked and why (`engine`), when it is pushed.
+Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE, LINE.
+
+    pen = Pen(me, memory)
+    record = pen.sign(state, "lease.renew", {"lease": "deploy", ...}, seen, now)     # or Refused, and nothing signed
+    pen.pending                                                                      # [record], until a seal takes it in
+"""
+
+from __future__ import annotations
+
+from orxaq_mesh import answers, kinds
+from orxaq_mesh.effects import Me, Memory, Now
+from orxaq_mesh.errors import Refused
+from orxaq_mesh.kinds import FENCED, REFUSED, Moment, State
+from orxaq_mesh.ledger import Ledger
+from orxaq_mesh.record import BadLine, Record, Seal, Value, canonical, unsigned
+from orxaq_mesh.schema import read_record, read_seal
+
+_NO_SIG = "A" * 86 + "=="
+Seen = tuple[int, str]
+
+
+class Pen:
+    """See the module's banner. Whatever it signs must reach the journal before it is pushed.
+
+    Attributes:
+        last: (seq, id) of the newest record signed.
+        pending: the records signed that no seal has taken in, by seq.
+        seal: the newest seal signed.
+    """
+
+    def __init__(self, me: Me, memory: Memory, state: State) -> None:
+        self.me = me
+        self.remember(memory, state)
+
+    def remember(self, memory: Memory, state: State) -> None:
+        """Go on from what the journal says."""
+        self.last, self.seal = memory.last, memory.seal
+        self.pending = self._unsealed(list(memory.records), state)
+
+    def settle(self, state: State) -> None:
+        """Seals took records in: they no longer wait."""
+        self.pending = self._unsealed(self.pending, state)
+
+    def _unsealed(self, records: list[Record], state: State) -> list[Record]:
+        head = state.heads.get(self.me.log, (0, ""))[0]
+        return [record for record in records if record.seq > head]
+
+    def draft(self, kind: str, body: Value, seen: Seen, now: Now) -> Record:
+        """The record that would come next, with a signature that is none.
+
+        Raises:
+            Refused: no line can hold it (law LINE).
+        """
+        try:
+            return read_record(canonical(self._value(kind, body, seen, now)))
+        except BadLine as bad:
+            raise Refused(bad.law, bad.reason, hint=f"mesh explain {bad.law}") from None
+        except TypeError as error:
+            raise Refused("LINE", f"not in canonical form: {error}", hint="mesh explain LINE") from None
+
+    def _value(self, kind: str, body: Value, seen: Seen, now: Now) -> Value:
+        return {
+            "at": now.at,
+            "body": body,
+            "kind": kind,
+            "node": self.me.log,
+            "prev": self.last[1],
+            "seen": {"epoch": seen[0], "seal": seen[1]},
+            "seq": self.last[0] + 1,
+            "sig": _NO_SIG,
+            "v": 1,
+        }
+
+    def sign(self, state: State, kind: str, body: Value, seen: Seen, now: Now) -> Record:
+        """The next record, signed and pending.
+
+        Raises:
+            Refused: a rule says no already. What a stale token asks for under a lease is signed all the same: the
+                attempt belongs into the ledger, where every node fences it.
+        """
+        draft = self.draft(kind, body, seen, now)
+        verdict, _ = kinds.judge(state, draft, Moment(state.epoch + 1))
+        if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
+            raise answers.refusal(state, draft, verdict)
+        record = read_record(self._signed(self._value(kind, body, seen, now)))
+        self.last = (record.seq, record.id)
+        self.pending.append(record)
+        return record
+
+    def signed_before(self, kind: str, once: object) -> Record | None:
+        """ONCE: the record with this idempotency key that waits for its seal."""
+        same = (record for record in self.pending if record.kind == kind and record.body.get("once") == once)
+        return next(same, None) if once is not None else None
+
+    def sign_seal(self, ledger: Ledger, now: Now) -> Seal:
+        """The seal on the ledger's tip over all that waits; the one signed on this parent before, if there is one."""
+        if self.seal is None or self.seal.parent != ledger.state.seal:
+            value = ledger.draft_seal(self.me.log, ledger.sealable(self.me.log), now.at)
+            self.seal = read_seal(self._signed(value))
+        return self.seal
+
+    def _signed(self, value: Value) -> bytes:
+        return canonical({**value, "sig": self.me.sign(unsigned(value))})
