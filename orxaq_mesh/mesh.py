@@ -39,6 +39,7 @@ class Mesh:
 
     def __init__(self, home: Home, settings: Settings, session: str | None = None) -> None:
         self.home, self.settings, self.given_session = home, settings, session or settings.session
+        self._options: Options = {}
 
     @classmethod
     def open(cls, home: str | None = None, *, session: str | None = None, **options: Any) -> Mesh:
@@ -50,7 +51,9 @@ class Mesh:
         from orxaq_mesh.status import recorded_hub
 
         place = Home(locate(home))
-        return cls(place, resolve(place, {**options, "session": session}, hub=recorded_hub(place)))
+        mesh = cls(place, resolve(place, {**options, "session": session}, hub=recorded_hub(place)))
+        mesh._options = {**options, "session": session}
+        return mesh
 
     @property
     def session(self) -> str:
@@ -69,14 +72,19 @@ class Mesh:
         """Found a ledger at a hub; gives the identity. See `sync.founding.found`."""
         from orxaq_mesh.sync.founding import found
 
-        return found(self.home, self.settings, hub, node, identity, recovery)
+        return found(self.home, self._settings_at(hub), hub, node, identity, recovery)
 
     def join(self, hub: str, node: str, ledger: str, *, identity: Path | None = None) -> Answer:
         """Check the ledger at a hub and say hello; gives the answer to the hello. See `sync.founding.introduce`."""
         from orxaq_mesh.sync.founding import introduce
 
-        me = introduce(self.home, self.settings, hub, node, ledger, identity)
+        me = introduce(self.home, self._settings_at(hub), hub, node, ledger, identity)
         return self.ask("node.hello", {"name": me.node, "key": self.public_key()})
+
+    def _settings_at(self, hub: str) -> Settings:
+        """The settings for a hub that is only now named: its address decides the profile."""
+        self.settings = resolve(self.home, self._options, hub=hub)
+        return self.settings
 
     def public_key(self) -> str:
         """This node's public key, as `ssh-ed25519 AAAA...`."""

@@ -191,6 +191,9 @@ def admit(
         str | None, typer.Option(metavar="FP", help="The key's fingerprint, as the newcomer reads it out.")
     ] = None,
     role: Annotated[list[str], typer.Option(help="admin, node or observer; may be given twice.")] = ["node"],  # noqa: B006
+    recovery_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign with the offline recovery key: for an admin only.")
+    ] = None,
 ) -> None:
     """Let a newcomer in, or list who waits.
 
@@ -204,7 +207,7 @@ def admit(
         raise Usage(f"by which key? {_waiting_keys(mesh, name)}", hint=f"mesh admit {name} --fingerprint SHA256:...")
     if unknown := set(role) - {"admin", "node", "observer"}:
         raise Usage(f"{', '.join(sorted(unknown))} is no role", hint="admin, node or observer")
-    answer = mesh.admit(name, fingerprint, role, **call().deed)
+    answer = mesh.admit(name, fingerprint, role, recovery=recovery_key, **call().deed)
     about = {"node": name, "fingerprint": fingerprint, "roles": sorted(role)}
     report(answer, about, f"{name} {'would be' if call().dry_run else 'is'} admitted ({', '.join(role)})")
 

@@ -8,6 +8,7 @@ Knows not: who may (`kinds.node`).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -48,9 +49,12 @@ def _row(node: dict[str, Any]) -> tuple[str, ...]:
 def revoke(
     name: Annotated[str, typer.Argument(help="A node's name, or its log.", autocompletion=nodes, show_default=False)],
     reason: Annotated[str, typer.Option(help="Why; it is recorded.", show_default=False)],
+    recovery_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign with the offline recovery key: of an admin only.")
+    ] = None,
 ) -> None:
     """Take a node's standing away as an admin; its leases and places in queues are free at once."""
-    answer = call().mesh().revoke(name, reason, **call().deed)
+    answer = call().mesh().revoke(name, reason, recovery=recovery_key, **call().deed)
     report(answer, {"node": name}, f"{name} {'would be' if call().dry_run else 'is'} revoked")
 
 
