@@ -164,7 +164,7 @@ class Engine:
 
     def _looked(self, look: Looked, now: Now) -> list[Effect]:
         effects = self.take_in(look)
-        self.look_due_ms = now.ms + self._interval_ms()
+        self.look_due_ms = now.ms + self._interval_ms(look.ended_ms - look.begun_ms)
         return effects
 
     def _take_in(self, trunk: str | None, changes: Sequence[Any], flaws: Sequence[Finding]) -> list[Effect]:
@@ -218,14 +218,17 @@ class Engine:
         known, self.parted = self.parted, what
         return [] if known == what else [Say("alarm", {"law": "CHAIN", "reason": what})]
 
-    def _interval_ms(self) -> int:
-        """How long until the next reading: soon while something is awaited, and three times a watched ttl."""
+    def _interval_ms(self, reading_ms: int = 0) -> int:
+        """How long until the next reading: soon while something is awaited, and three times a watched ttl.
+
+        Silence is unbroken from the beginning of a reading to the end of the next: a slow hub leaves a shorter pause.
+        """
         state, me = self.ledger.state, self.pen.me.name
         queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
         taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
         watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
         busy = bool(self.intents or self.pen.pending or watched)
-        bounds = [held.ttl_ms // 4 for held in watched if held.holder]
+        bounds = [held.ttl_ms // 4 - 2 * reading_ms for held in watched if held.holder]
         return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
 
     def _unreached(self, error: MeshFault, now: Now) -> list[Effect]:

@@ -298,6 +298,20 @@ def test_TIME_a_dead_session_of_the_own_node_is_taken_over_too() -> None:
     assert told(b.committed())["a"].result == "granted"
 
 
+def test_TIME_a_hub_whose_readings_take_long_still_lets_a_silent_holder_be_taken_over() -> None:
+    b = bench()
+    b.command("oak lease.acquire lease=deploy session=o ttl_ms=20000")
+    b.look()
+    acquire(b, "a", queue=True, wait=True)
+    b.committed()
+    publish: list[Publish] = []
+    while not publish and b.ms < 60_000:
+        begun_ms = max(b.ms, b.engine.look_due_ms)
+        b.ms = begun_ms + 3100  # two of them, and the pause between, have to fit into a third of the ttl
+        publish = launched(b.look(begun_ms))
+    assert publish[0].records[0].kind == "lease.take"
+
+
 # Restarts.
 
 
