@@ -54,7 +54,19 @@ _TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
 
 
 class Engine:
-    """See the module's banner. Not for two threads."""
+    """See the module's banner. Not for two threads.
+
+    Attributes:
+        ledger, trunk: what was read of the hub last and found sound, and the commit that it stood at.
+        seen: (epoch, id) of the newest seal ever seen; a trunk without it was rolled back (law SEEN).
+        intents, record_of: who waits for an answer, and the record that each came to.
+        flight: the push under way or of unknown outcome, and when it was sent.
+        look_begun_ms: when the last good reading began; None before the first.
+        look_due_ms, not_before_ms, push_ready_ms: when to read next; before when nothing is pushed, by backoff and budget.
+        failures, vetoes: how often in a row the hub did not answer, or refused a push.
+        contended, outbox_seq: a push was lost, so others are to see what waits; up to which seq they can.
+        broken, findings, parted: why nothing is mutated (law CLOSED), and what was said of it already.
+    """
 
     def __init__(self, me: Me, ledger: Ledger, memory: Memory, pace: Pace, trunk: str | None = None) -> None:
         self.ledger, self.pace, self.trunk = ledger, pace, trunk
