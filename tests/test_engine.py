@@ -307,7 +307,7 @@ def test_TIME_a_hub_whose_readings_take_long_still_lets_a_silent_holder_be_taken
     publish: list[Publish] = []
     while not publish and b.ms < 60_000:
         begun_ms = max(b.ms, b.engine.look_due_ms)
-        b.ms = begun_ms + 3100  # two of them, and the pause between, have to fit into a third of the ttl
+        b.ms = begun_ms + 3250  # two of them, and the pause between, have to fit into a third of the ttl
         publish = launched(b.look(begun_ms))
     assert publish[0].records[0].kind == "lease.take"
 
