@@ -64,7 +64,7 @@ def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
             continue
         text = page.read_text("utf-8")
         shown = re.findall(r"^(?: {4}|[a-z]*\$ )(mesh [a-z].*?)(?:\s{2,}#.*)?$", text, re.MULTILINE)
-        for line in [part.strip() for line in shown for part in line.split(";")]:
+        for line in [part.strip() for several in shown for part in several.split(";")]:
             words = re.sub(r" -- .*", "", line).split()
             noun = f"mesh {words[1]}"
             known = f"## {noun} {words[2]}\n" if f"\n## {noun} " in reference else f"## {noun}\n"
