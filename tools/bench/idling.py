@@ -39,7 +39,7 @@ class Cost(NamedTuple):
 
 def idle_rows(quick: bool) -> Iterator[Row]:
     """CPU, wake-ups and readings of the hub, for both profiles, measured at the same time."""
-    for_s = 15 if quick else 60
+    for_s = 15 if quick else 45
     with ExitStack() as stack:
         watched = [_watched(stack, profile) for profile in ("lan", "github")]
         time.sleep(3)  # they start; what that costs is no cost of being idle

@@ -87,8 +87,8 @@ def _rows(stack: ExitStack, at: Scene, delay_s: float, rounds: int) -> Iterator[
     plain = [_pass_on_plainly(at, f"turn-{number}") for number in range(rounds)]
     against = "pull, commit, push; the other pulls every 0.5 s"
     yield Row("wait", f"release to next holder; {where}", statistics.median(passed), against, statistics.median(plain))
-    seen = [_seen(at, elm, number) for number in range(1 + rounds)]
-    plain = [_seen_plainly(at, f"word-{number}") for number in range(1 + rounds)]
+    seen = [_seen(at, elm, number) for number in range(rounds)]
+    plain = [_seen_plainly(at, f"word-{number}") for number in range(rounds)]
     against = "commit, push; the other pulls every 2 s"
     yield Row("wait", f"publish to visible elsewhere; {where}", statistics.mean(seen), against, statistics.mean(plain))
 
