@@ -66,7 +66,14 @@ def nothing_lost(fleet: dict[str, Path]) -> None:
 def test_C17_a_second_mesh_sync_names_the_first_and_exits_1(fleet: dict[str, Path]) -> None:
     with MeshSync(fleet["oak"]) as first:
         second = subprocess.run(
-            [sys.executable, "-c", "from orxaq_mesh.cli import sync_main; sync_main()", "--json", "--home", str(fleet["oak"])],
+            [
+                sys.executable,
+                "-c",
+                "from orxaq_mesh.cli import sync_main; sync_main()",
+                "--json",
+                "--home",
+                str(fleet["oak"]),
+            ],
             capture_output=True,
             check=False,
             timeout=DEADLINE_S,
