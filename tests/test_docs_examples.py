@@ -101,7 +101,10 @@ def shell(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """A directory, and an environment in which `mesh` and `mesh-sync` are this checkout's."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name, start in {"mesh": "-m orxaq_mesh", "mesh-sync": "-c 'from orxaq_mesh.cli import sync_main; sync_main()'"}.items():
+    for name, start in {
+        "mesh": "-m orxaq_mesh",
+        "mesh-sync": "-c 'from orxaq_mesh.cli import sync_main; sync_main()'",
+    }.items():
         (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {start} "$@"\n')
         (tools / name).chmod(0o755)
     (tmp_path / "work").mkdir()
