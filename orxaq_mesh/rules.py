@@ -125,7 +125,7 @@ _LAWS = (
         "LIVE",
         "Nobody can stop the fleet",
         "Genesis names an offline recovery key that can only admit or revoke an admin. A node that loses its "
-        "standing loses its leases and places in queues. A ttl is at most 24 hours. An admin can break any lease.",
+        "standing, or may write no longer, loses its leases and places in queues. A ttl is at most 24 hours. An admin can break any lease.",
         "A lost laptop or a bad record must not hold everybody else up.",
         "mesh node revoke oak frees every lease that oak held, in the same epoch.",
     ),

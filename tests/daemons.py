@@ -46,7 +46,14 @@ class MeshSync:
         self.home, self.log = home, home.with_suffix(".log")
         chosen = {"profile": "lan", "poll_ms": poll_ms, **settings}
         env = {**os.environ, **{f"MESH_{name.upper()}": str(value) for name, value in chosen.items()}}
-        command = [sys.executable, "-c", "from orxaq_mesh.cli import sync_main; sync_main()", "--json", "--home", str(home)]
+        command = [
+            sys.executable,
+            "-c",
+            "from orxaq_mesh.cli import sync_main; sync_main()",
+            "--json",
+            "--home",
+            str(home),
+        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, process_group=0)
 

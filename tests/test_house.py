@@ -17,7 +17,9 @@ import orxaq_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "orxaq_mesh"
-PURE = tuple("errors text rules record keys schema kinds fold reconcile ledger effects answers silence duties pen engine".split())
+PURE = tuple(
+    "errors text rules record keys schema kinds fold reconcile ledger effects answers silence duties pen engine".split()
+)
 EFFECTFUL = ("store", "home", "gate", "sync", "holding", "status", "inspect", "mesh", "demo", "doctor", "cli")
 ROOMS = PURE + EFFECTFUL
 DOORS = ("__init__", "__main__")

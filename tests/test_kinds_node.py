@@ -48,6 +48,7 @@ SCENES: dict[tuple[str, str], Scene] = {
         "node.found", name="ash", key=text("ash"), recovery=text("recovery")
     ),
     ("node.found", "the key is unsound"): lambda t, oak, elm: _found(t, "ash", LOW_ORDER),
+    ("node.found", "founder and recovery are one"): lambda t, oak, elm: _found(t, "recovery", text("recovery")),
     ("node.found", "the log is not the key's"): lambda t, oak, elm: _found(t, "ash", text("fir")),
     ("node.found", "otherwise"): lambda t, oak, elm: _found(t, "ash", text("ash")),
     ("node.hello", "not the first of its log"): lambda t, oak, elm: elm.hello(),
@@ -137,6 +138,24 @@ def test_NODE_3_strangers_waiting_nodes_and_observers_write_nothing() -> None:
     trunk.seal(ash.hello())
     verdict, _ = kinds.judge(trunk.ledger.state, ash.write("lease.acquire", **body), Moment(99))
     assert verdict.rule == "NODE-3"
+
+
+def test_LIVE_a_node_that_becomes_an_observer_holds_nothing() -> None:
+    trunk = Trunk.founded()
+    elm = trunk.admit("elm")
+    trunk.seal(elm.write("lease.acquire", lease="deploy", session="s", ttl_ms=60_000, until=99))
+    held = trunk.ledger.state.slices["lease"].by_name["deploy"]
+    assert held.holder == "elm"
+    assert trunk.verdict(admit(trunk.oak, "elm", roles=("observer",))).result == "admitted"
+    assert trunk.ledger.state.slices["lease"].by_name["deploy"].holder == ""
+
+
+def test_NODE_1_the_founder_is_not_called_recovery() -> None:
+    trunk = Trunk()
+    pen = trunk.pens["recovery"] = Pen("recovery", secret("oak"))
+    found = pen.write("node.found", name="recovery", key=text("oak"), recovery=text("recovery"))
+    verdict, _ = kinds.judge(kinds.new_state(), found, Moment(1))
+    assert (verdict.outcome, verdict.rule) == ("refused", "NODE-1")
 
 
 def test_LIVE_the_recovery_key_admits_an_admin_and_revokes_one() -> None:

@@ -83,7 +83,7 @@ def apply(state: State, record: Record, moment: Moment) -> Verdict:
     members = node.members(state).by_log
     if do is not None:
         lost = node.lost(record, verdict)
-        bearer = members[lost] if lost else None
+        bearer = members.get(lost) if lost else None
         was_admitted = bearer is not None and bearer.admitted
         do(state, record, moment)
         if bearer is not None and was_admitted:

@@ -169,6 +169,10 @@ def _unsound_key(state: State, record: Record, moment: Moment) -> bool:
     return not all(_sound(body[field]) for field in ("key", "recovery") if field in body)
 
 
+def _not_two_parties(state: State, record: Record, moment: Moment) -> bool:
+    return bool(record.body["name"] == RECOVERY or record.body["key"] == record.body["recovery"])
+
+
 def _foreign_log(state: State, record: Record, moment: Moment) -> bool:
     return record.log != log_of(record.body["name"], record.body["key"])
 
@@ -223,6 +227,7 @@ def _key_known(state: State, record: Record, moment: Moment) -> bool:
 CASES: Mapping[str, Case] = {
     "the ledger is founded already": _founded,
     "the key is unsound": _unsound_key,
+    "founder and recovery are one": _not_two_parties,
     "the log is not the key's": _foreign_log,
     "not the first of its log": _not_first,
     "by the recovery key, and not about an admin": _recovery_for_others,
@@ -286,6 +291,7 @@ def _rotate(state: State, record: Record, moment: Moment) -> None:
 ROWS = (
     Row("node.found", "the ledger is founded already", REFUSED, "NODE-1"),
     Row("node.found", "the key is unsound", REFUSED, "NODE-1"),
+    Row("node.found", "founder and recovery are one", REFUSED, "NODE-1"),
     Row("node.found", "the log is not the key's", REFUSED, "NODE-1"),
     Row("node.found", "otherwise", APPLIED, "NODE-1", "founded", _found),
     Row("node.hello", "not the first of its log", REFUSED, "NODE-2"),
@@ -319,8 +325,11 @@ def standing(state: State, record: Record, kind: Kind) -> Verdict | None:
 
 
 def lost(record: Record, verdict: Verdict) -> str | None:
-    """The log that lost its standing by this record, if one did."""
-    return record.body["log"] if verdict.result == "revoked" else None
+    """The log that may no longer hold anything after this record: it was revoked, or made an observer (law LIVE)."""
+    body = record.body
+    if verdict.result == "admitted" and WRITERS.isdisjoint(body["roles"]):
+        return log_of(body["name"], body["key"])
+    return str(body["log"]) if verdict.result == "revoked" else None
 
 
 def new() -> Members:

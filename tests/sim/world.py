@@ -319,7 +319,11 @@ class World:
         for held in leases(self.checks.ledger.state).by_name.values():
             self.note(f"{held.name}: {held.holder}/{held.session} token {held.token}, {len(held.queue)} wait")
         left = {intent: f"{s.node}/{s.name}" for intent, s in self.asked.items()}
-        hold(False, "LIVE", f"{what}: {left}, pending {[(n.name, len(n.engine.pen.pending)) for n in self.nodes.values()]}")
+        hold(
+            False,
+            "LIVE",
+            f"{what}: {left}, pending {[(n.name, len(n.engine.pen.pending)) for n in self.nodes.values()]}",
+        )
 
     def _give_back(self) -> None:
         """Whoever holds a lease gives it back; who waits for another one meanwhile gives way by dying."""

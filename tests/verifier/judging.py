@@ -171,6 +171,8 @@ class Ledger:
         body = record.body
         if self.members or record.seq != 1 or not sound(body["key"]) or not sound(body["recovery"]):
             return no("NODE-1")
+        if body["name"] == "recovery" or body["key"] == body["recovery"]:
+            return no("NODE-1")
         if record.log != log_of(body["name"], body["key"]):
             return no("NODE-1")
         self.enter(Member(record.log, body["name"], body["key"], ("admin", "node"), "admitted"))
@@ -201,10 +203,18 @@ class Ledger:
             return no("NODE-5")
         if "admin" not in roles and self.only_admin(target):
             return no("NODE-6")
+        if target and target.standing == "admitted" and not {"admin", "node"} & set(roles):
+            self.bereave(target.name, epoch)
         target = target or Member(log_of(name, key), name, key, (), "")
         target.standing, target.roles = "admitted", set(roles)
         self.enter(target)
         return yes("NODE-3", "admitted")
+
+    def bereave(self, name: str, epoch: int) -> None:
+        for lease in self.leases.values():
+            lease.queue = [place for place in lease.queue if place["node"] != name]
+            if lease.holder == name:
+                lease.vacate(epoch)
 
     def revoke(self, record: Record, epoch: int) -> list[str]:
         target = self.members.get(record.body["log"])
@@ -216,10 +226,7 @@ class Ledger:
             return no("NODE-6")
         if target.standing == "admitted":
             self.bearers.pop(target.name, None)
-            for lease in self.leases.values():
-                lease.queue = [place for place in lease.queue if place["node"] != target.name]
-                if lease.holder == target.name:
-                    lease.vacate(epoch)
+            self.bereave(target.name, epoch)
         target.standing = "revoked"
         return yes("LIVE", "revoked")
 
