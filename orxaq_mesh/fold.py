@@ -52,7 +52,7 @@ def next_digest(digest: str, judged: Iterable[Judged]) -> str:
 
     sha256 over the digest so far and, a line each, `<record id> <outcome> <rule> <result>`.
     """
-    lines = [f"{record.id} {' '.join(verdict)}\n" for record, _, verdict in judged]
+    lines = [f"{record.id} {outcome} {rule} {result}\n" for record, _, (outcome, rule, result) in judged]
     return hashlib.sha256(f"{digest}\n{''.join(lines)}".encode()).hexdigest()
 
 

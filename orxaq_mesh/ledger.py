@@ -184,24 +184,24 @@ class Ledger:
         Raises:
             Broken: it does not stand, and why.
         """
-        state, place = self.state, epoch_place(seal.epoch)
+        state = self.state
         if seal.parent != state.seal or seal.epoch != state.epoch + 1:
             tip = f"epoch {state.epoch} ({state.seal[:12]})"
-            raise Broken("SEAL", place, f"the seal of epoch {seal.epoch} does not follow {tip}")
+            raise Broken("SEAL", epoch_place(seal.epoch), f"the seal of epoch {seal.epoch} does not follow {tip}")
         if seal.rules != state.rules:
-            raise Broken("RULES", place, f"rules {seal.rules} are not in force")
+            raise Broken("RULES", epoch_place(seal.epoch), f"rules {seal.rules} are not in force")
         taken = {log: self._run(log, head, seal) for log, head in seal.heads.items()}
         if state.epoch == 0:
             self._check_genesis(seal, taken)
         elif not self._may_seal(seal):
-            raise Broken("SEAL", place, f"{seal.log} may not seal")
+            raise Broken("SEAL", epoch_place(seal.epoch), f"{seal.log} may not seal")
         for log, run in taken.items():
             if len(run) > 1 and not self._is_admitted(log):
                 raise Broken("SEAL", log_place(log, run[1].seq), f"{log} is not admitted: only its hello may be sealed")
             for record in run if self.signatures == "every" else run[-1:]:
-                self._check_signature(record, self._key(log, run[0]), log_place(log, record.seq))
+                self._check_signature(record, self._key(log, run[0]))
         founding = taken[seal.log][0] if state.epoch == 0 else None
-        self._check_signature(seal, self._key(seal.log, founding), place)
+        self._check_signature(seal, self._key(seal.log, founding))
         return taken
 
     def _run(self, log: str, head: tuple[int, str], seal: Seal) -> list[Record]:
@@ -263,10 +263,11 @@ class Ledger:
         place = log_place(log, first.seq) if first else epoch_place(self.state.epoch + 1)
         raise Broken("SIG", place, f"no admitted key is behind {log}")
 
-    def _check_signature(self, item: Record | Seal, key: PublicKey, place: Place) -> None:
-        if item.id in self._verified or self.signatures == "none":
+    def _check_signature(self, item: Record | Seal, key: PublicKey) -> None:
+        if self.signatures == "none" or item.id in self._verified:
             return
         if not signature_holds(item.line, key, self._namespace(item)):
+            place = log_place(item.log, item.seq) if isinstance(item, Record) else epoch_place(item.epoch)
             raise Broken("SIG", place, f"the signature is not {key.fingerprint}'s over this line")
         if isinstance(item, Record):
             self._verified.add(item.id)
@@ -335,7 +336,7 @@ class Ledger:
 
     def _verifies(self, record: Record, first: Record) -> bool:
         try:
-            self._check_signature(record, self._key(record.log, first), log_place(record.log, record.seq))
+            self._check_signature(record, self._key(record.log, first))
         except Broken:
             return False
         return True
@@ -428,7 +429,7 @@ def added_lines(change: FileChange) -> Iterator[tuple[int, bytes, Finding | None
     lines = rest.split(b"\n")
     torn = lines.pop()
     for number, line in enumerate(lines, skipped + 1):
-        if line not in known:
+        if not known or line not in known:  # looking into an empty set hashes the whole line, too
             yield number, line, None
     if torn:
         number = skipped + len(lines) + 1
