@@ -22,7 +22,7 @@ from orxaq_mesh.cli.call import Painted, call
 from orxaq_mesh.cli.complete import leases
 from orxaq_mesh.cli.values import age, duration_ms, span
 from orxaq_mesh.effects import Answer
-from orxaq_mesh.errors import QUEUED, MeshFault, Unreachable, Usage
+from orxaq_mesh.errors import QUEUED, InvalidLedger, MeshFault, Unreachable, Usage
 
 app = new_app("lease", "Hold a name exclusively: acquire it, keep it, give it back.")
 
@@ -189,10 +189,9 @@ def present(*, offline: bool = False) -> dict[str, Any]:
 
     found = status(call().mesh(), offline=offline, fresh_ms=0)
     if fault := found["fault"]:
-        family = Unreachable if fault["code"] == "unreachable" else MeshFault
-        raise family(
-            fault["message"], hint="--offline shows what was last read" if family is Unreachable else fault["hint"]
-        )
+        families = {family.code: family for family in (Unreachable, InvalidLedger)}
+        hint = "--offline shows what was last read" if fault["code"] == Unreachable.code else fault["hint"]
+        raise families.get(fault["code"], MeshFault)(fault["message"], hint=hint)
     return found
 
 

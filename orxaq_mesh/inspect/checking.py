@@ -97,6 +97,8 @@ def _files(mesh: Node | None, source: str | Path | None) -> Files:
         from orxaq_mesh.home.locks import NodeLock
 
         with NodeLock(mesh.home, "node"), open_store(mesh) as store:
+            if store.trunk not in store.poll():
+                return [], [Finding("SEEN", "", 0, f"the hub has no branch {store.trunk} any more")]
             return from_hub(store, store.trunk)
     folder = Path(source)
     is_hub = (folder / "HEAD").exists() if folder.is_dir() else ":" in str(source)
