@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from orxaq_mesh.home import process
 from orxaq_mesh.home.clock import Clock, boot_id, stamp
 from orxaq_mesh.home.locks import Holder, NodeLock, holder
 from orxaq_mesh.home.place import Home
-from orxaq_mesh.home.process import ProcessId, alive, identify, session, starter
+from orxaq_mesh.home.process import ProcessId, alive, identify, session, starter, undisturbed
 
 SAY = "from orxaq_mesh.home.process import *; import json, os; print(json.dumps([starter().pid, os.getpid()]))"
 
@@ -317,3 +318,13 @@ def test_asking_who_holds_a_lock_never_costs_anyone_the_lock(home: Home) -> None
     assert holder(home, "sync") is None, "two who ask do not disturb each other"
     with NodeLock(home, "sync", timeout_ms=0):
         asked.join()
+
+
+def test_undisturbed_work_ends_with_the_search_for_cycles_as_it_was() -> None:
+    assert gc.isenabled()
+    with pytest.raises(KeyError), undisturbed():
+        with undisturbed():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()

@@ -11,10 +11,12 @@ renewed for as long as the process that acquired it lives.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +53,21 @@ class _Seen(NamedTuple):
 def environment() -> dict[str, str]:
     """A copy of this process's environment, for rooms that pass one on (a child, git, the settings)."""
     return dict(os.environ)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """No search for reference cycles meanwhile: for work that keeps all that it makes and makes no cycles.
+
+    A ledger of 100,000 records is otherwise searched again and again while it is read, for a third of the time.
+    """
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
 
 
 def identify(pid: int) -> ProcessId | None:

@@ -67,12 +67,14 @@ def verify(
         MeshError: there is nothing to check: no ledger there, or the hub does not answer.
     """
     from orxaq_mesh.home.journal import Journal
+    from orxaq_mesh.home.process import undisturbed
     from orxaq_mesh.sync.identity import memory_of
 
     files, findings = _files(mesh, source)
     reader = Ledger()
     reader.signatures = "every" if every_signature else "heads"
-    reading = reader.read(files)
+    with undisturbed():
+        reading = reader.read(files)
     findings += causes(reading.findings, files, reader.id)
     findings += [*_wrong_digests(reading), *_no_spine(files)]
     wanted = _home_ledger(mesh) if ledger is None else ledger

@@ -67,6 +67,8 @@ def history(mesh: Node, *, fresh: bool = False) -> History:
     Raises:
         MeshError: no node lives here; the hub had to be read and does not answer, or shows a broken ledger.
     """
+    from orxaq_mesh.home.process import undisturbed
+
     with open_store(mesh) as store:
         tip = None if fresh else _kept_tip(mesh, store)
         if tip is None:
@@ -76,7 +78,8 @@ def history(mesh: Node, *, fresh: bool = False) -> History:
         files, findings = sort_out(store.changes(None, tip) if tip else ())
     ledger = Ledger(identity(mesh).ledger)
     ledger.signatures = "none"  # they were verified when these lines were taken in
-    read = ledger.read(files)
+    with undisturbed():
+        read = ledger.read(files)
     if findings := findings + read.findings:
         raise InvalidLedger(f"the store holds a broken ledger: {findings[0]}", findings=findings, hint="mesh verify")
     return History(read.judged, read.seals, list(ledger.waiting.values()), ledger.state)

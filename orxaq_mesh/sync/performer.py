@@ -50,7 +50,7 @@ from orxaq_mesh.home.files import atomic_write, read_json_cache
 from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.keyfiles import load as load_key
 from orxaq_mesh.home.place import Home
-from orxaq_mesh.home.process import ProcessId, alive
+from orxaq_mesh.home.process import ProcessId, alive, undisturbed
 from orxaq_mesh.keys import SecretKey, namespace
 from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.ledger import Finding, Ledger, added_lines
@@ -148,7 +148,9 @@ class Performer:
         inputs: deque[Input] = deque([given])
         while inputs:
             self.engine.duties.alive = self._alive()  # a hold of this very step must not count as abandoned in the next
-            inputs.extend(self._perform(self.engine.step(inputs.popleft(), self.now())))
+            with undisturbed():  # the first input may bring a whole ledger
+                effects = self.engine.step(inputs.popleft(), self.now())
+            inputs.extend(self._perform(effects))
         self._compact()
 
     def _me(self, secret: SecretKey) -> Me:
@@ -169,7 +171,9 @@ class Performer:
         """Read the hub and fold; sign nothing, push nothing."""
         given = self._look()
         if isinstance(given, Looked):
-            self._perform(self.engine.take_in(given))
+            with undisturbed():
+                effects = self.engine.take_in(given)
+            self._perform(effects)
 
     def push(self, publish: Publish) -> Published:
         """Push what is signed already, outside of the engine's turn.
