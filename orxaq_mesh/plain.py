@@ -19,9 +19,9 @@ from orxaq_mesh.record import MAX_INT, Value
 _NEVER = r"(?!)"
 _ASCII = r"[ !#-\[\]-~]"
 _TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_SCALAR = rf"(?:{_TEXT}|-?+[0-9]{{1,15}}+|true|false|null)"
+_SCALAR = rf"(?:{_TEXT}|-?+[0-9]{{1,15}}+(?![0-9])|true|false|null)"
 _DEPTH = 2
-"""Objects in a free value (an event's payload) are followed so deep; what is deeper, or an array, is not plain."""
+"""Objects and arrays in a free value (an event's payload) are followed so deep; what is deeper is not plain."""
 
 _SAYS_NOTHING = {"$schema", "$id", "$defs", "title", "description", "examples"}
 # `not` only ever forbids a newline, and no JSON text has one inside a string.
@@ -70,11 +70,11 @@ def _value(schema: Value, defs: Value) -> str:
 
 
 def _free(depth: int) -> str:
-    """Any value that law LINE allows, without arrays, at most so deep."""
+    """Any value that law LINE allows, at most so deep. The line is JSON, so commas need no care."""
     if not depth:
         return _SCALAR
-    member = rf'"{_ASCII}*+":{_free(depth - 1)}'
-    return rf"(?:{_SCALAR}|\{{(?:{member}(?:,{member})*+)?+\}})"
+    inner = _free(depth - 1)
+    return rf'(?:{_SCALAR}|\{{(?:"{_ASCII}*+":{inner},?+)*+\}}|\[(?:{inner},?+)*+\])'
 
 
 def _integer(least: int, most: int) -> str:

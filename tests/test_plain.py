@@ -25,8 +25,24 @@ NASTY: list[Any] = [
     *("a" * length for length in LENGTHS),
     *("0" * length for length in LENGTHS),
     *(sign * bound for bound in BOUNDS for sign in (1, -1)),
-    *(True, False, None, 1.0, -0.0, 1e300, [], [1], {}, {"a": 1}, {"a": {"b": {"c": {"d": 1}}}}, {"a": [1.5]}),
+    *(
+        True,
+        False,
+        None,
+        1.0,
+        -0.0,
+        1e300,
+        [],
+        [1],
+        [10**16],
+        [MAX_INT + 1, 1],
+        {},
+        {"a": 1},
+        {"a": {"b": {"c": {"d": 1}}}},
+        {"a": [1.5]},
+    ),
     *("a\n", "\n", "\u00e9", 'a"b', "a\\b", '","x":"', "\x7f", "a b", "-a", "a-", "a..b", "A" * 8, "oak-cff7d2bF"),
+    *([10**17, {"a": 10**16}], [1.5], [[["a"]]], [-(10**15)]),
     *({"\u00e9": 1}, {"a": "\u00e9"}, {"a": 1.5}, {"a": MAX_INT}, {"a": -(10**15)}, {"a": '\n"\\'}, {"": {}}),
 ]
 
@@ -86,7 +102,18 @@ def test_LINE_an_ordinary_line_is_known_by_its_pattern(name: str) -> None:
 
 def test_LINE_an_event_may_say_what_people_say_and_still_be_plain() -> None:
     event = EXAMPLES["event.publish"]
-    payloads: list[Any] = [{}, "", "done", 0, -5, True, None, {"a": '\u00e9 \n " \\'}, {"b": {"a": 1, "c": ""}, "d": 2}]
+    payloads: list[Any] = [
+        {},
+        "",
+        "done",
+        0,
+        -5,
+        True,
+        None,
+        {"a": '\u00e9 \n " \\'},
+        {"b": {"a": 1, "c": ""}, "d": [2, "x"]},
+        [[1], {}],
+    ]
     for payload in payloads:
         assert known(canonical(bent(event, ("body", "payload"), payload))), payload
     under = {"lease": "deploy", "session": "s", "token": 7}
