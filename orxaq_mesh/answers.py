@@ -14,9 +14,9 @@ from orxaq_mesh import kinds
 from orxaq_mesh.effects import Answer, Intent
 from orxaq_mesh.errors import Fenced, MeshFault, Refused, Unreachable
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, State, Verdict
+from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Once, State, Verdict
 from orxaq_mesh.kinds.lease import Lease, leases
-from orxaq_mesh.record import Record
+from orxaq_mesh.record import Record, Value
 
 
 def lease_facts(state: State, name: str) -> dict[str, Any]:
@@ -110,11 +110,46 @@ def done_before(state: State, name: str, intent: Intent) -> Answer | None:
     once = state.once.get(f"{name}/{intent.wish['once']}") if "once" in intent.wish else None
     if once is None:
         return None
-    if once.kind != intent.kind:
-        no = f"the key {intent.wish['once']} was used for a {once.kind}"
-        return Answer(REFUSED, "ONCE", what=no, hint="use another --key")
+    if (once.kind, once.about) != (intent.kind, kinds.about(_filled_in(state, name, intent))):
+        return other_request(intent, once.kind)
     facts: dict[str, Any] = {"epoch": once.epoch, "again": True}
+    if intent.kind in ("lease.acquire", "lease.take"):
+        return _asked_before(state, name, intent, once, facts)
     if "lease" in intent.wish:
         facts = lease_facts(state, intent.wish["lease"]) | facts
-        facts["token"] = once.epoch if once.result == "granted" else None
     return Answer(APPLIED, "ONCE", once.result, once.record, facts=facts)
+
+
+def same_request(state: State, name: str, intent: Intent, signed: Record) -> bool:
+    """Whether an intent is one more try of what a record asks for."""
+    return (signed.kind, kinds.about(signed.body)) == (
+        intent.kind,
+        kinds.about(_filled_in(state, name, intent)),
+    )
+
+
+def other_request(intent: Intent, kind: str) -> Answer:
+    """ONCE: a key stands for one request; another one under it is refused, or it would be lost in silence."""
+    no = f"the key {intent.wish['once']} was used for another request ({kind})"
+    return Answer(REFUSED, "ONCE", what=no, hint="use another --key")
+
+
+def _filled_in(state: State, name: str, intent: Intent) -> Value:
+    try:
+        return kinds.propose(state, name, intent.kind, intent.wish)
+    except Refused:
+        return intent.wish
+
+
+def _asked_before(state: State, name: str, intent: Intent, once: Once, facts: dict[str, Any]) -> Answer:
+    """FENCE: a grant of old is only told for as long as it stands, and a place for as long as it is kept."""
+    wish = intent.wish
+    held = leases(state).by_name.get(wish["lease"]) or Lease(wish["lease"])
+    facts = lease_facts(state, held.name) | facts
+    if held.held_by(name, wish["session"]) and held.record == once.record:
+        return Answer(APPLIED, "ONCE", "granted", once.record, facts={**facts, "token": held.token})
+    facts |= {"token": None, "holder_token": held.token or None}
+    if any(place.record == once.record for place in held.queue):
+        return Answer(APPLIED, "ONCE", "queued", once.record, facts=facts)
+    no = f"the request with the key {wish['once']} came to an end: {held.name} is no longer held by it"
+    return Answer(REFUSED, "ONCE", once.result, once.record, no, "use another --key", {**facts, "since": None})

@@ -66,7 +66,9 @@ class Duties:
         """A record was signed that asks for a lease on somebody's behalf."""
         if record.kind not in ("lease.acquire", "lease.take"):
             return None
-        hold = self.holds[record.id] = Hold(record.body["lease"], record.body["session"], record.id, intent.owner)
+        hold = self.holds[record.id] = Hold(
+            record.body["lease"], record.body["session"], record.id, intent.owner, intent.wait
+        )
         return hold
 
     def abandon(self, intent: Intent, record: str) -> None:
@@ -150,7 +152,9 @@ class Duties:
             held = leases(state).by_name.get(name) or Lease(name)
             place = waiting(state, self.name, name, session)
             queued = place is not None and place.record == record
-            granted = held.record == record and (name, session, record) in self.abandoned
+            granted = held.record == record and (
+                (name, session, record) in self.abandoned or (self.holds[record].waits and held.last == record)
+            )
             if any(r.id == record or r.body.get("record") == record for r in pending):
                 continue
             if queued or granted:

@@ -76,12 +76,16 @@ class Answer(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Why a lease is renewed: the record that asked for it, and the process on whose behalf."""
+    """Why a lease is renewed: the record that asked for it, and the process on whose behalf.
+
+    `waits`: its caller waits for the grant; if that process dies before anything was done under it, it goes back.
+    """
 
     lease: str
     session: str
     record: str
     owner: Any
+    waits: bool = False
 
 
 class Memory(NamedTuple):

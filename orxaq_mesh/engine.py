@@ -43,7 +43,7 @@ from orxaq_mesh.effects import (
 )
 from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Refused
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import REFUSED, Moment
+from orxaq_mesh.kinds import APPLIED, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Broken, Finding, Ledger
@@ -63,7 +63,7 @@ class Engine:
         flight: the push under way or of unknown outcome, and when it was sent.
         look_begun_ms: when the last good reading began; None before the first.
         look_due_ms, not_before_ms, push_ready_ms: when to read next; before when nothing is pushed, by backoff and budget.
-        failures, vetoes: how often in a row the hub did not answer, or refused a push.
+        failures, vetoes, doubts: how often in a row the hub did not answer, refused a push, or left it unknown.
         contended, outbox_seq: a push was lost, so others are to see what waits; up to which seq they can.
         broken, findings, parted: why nothing is mutated (law CLOSED), and what was said of it already.
     """
@@ -78,7 +78,7 @@ class Engine:
         self.flight: tuple[Publish, int] | None = None
         self.look_begun_ms: int | None = None
         self.look_due_ms = self.not_before_ms = self.push_ready_ms = 0
-        self.failures = self.vetoes = 0
+        self.failures = self.vetoes = self.doubts = 0
         self.outbox_seq = 0
         self.contended = False
         self.outrun = False  # the trunk is known to have moved on: read it before the next seal
@@ -169,6 +169,7 @@ class Engine:
         effects = self._take_in(look.trunk, look.changes, look.findings)
         self.look_begun_ms, self.failures, self.outrun = look.begun_ms, 0, False
         if self.broken is None:
+            self.doubts = self.doubts if self.pen.pending else 0
             self.ledger.offer(look.offered)
             self.duties.saw(self.ledger, look)
             effects += self._restored_backup()
@@ -266,11 +267,15 @@ class Engine:
         publish, _ = self.flight
         self.look_due_ms, self.outrun = now.ms, True
         if ended.outcome == UNKNOWN:
+            self.doubts += 1
+            # Look at once; but a hub that hangs time and again must not keep callers from their deadlines.
+            self.look_due_ms += min(4 * self.pace.idle_ms, 250 * 2**self.doubts) if self.doubts > 1 else 0
             return [Say("push", {"outcome": UNKNOWN, "reason": ended.reason})]
         if ended.outcome == LOST:
             self.flight = None
             return self._vetoed(ended, now) if ended.vetoed else self._lost(ended, publish)
-        self.failures, self.vetoes, self.contended = 0, 0, False
+        self.failures = self.vetoes = self.doubts = 0
+        self.contended = False
         if publish.seal is None:
             self.flight = None
             self.outbox_seq = publish.records[-1].seq
@@ -401,8 +406,13 @@ class Engine:
         """Sign what an intent comes to, or say why not; a refusal is only told by a reading younger than the ask."""
         state = self.ledger.state
         if earlier := answers.done_before(state, self.pen.me.name, intent):
+            if intent.wait and earlier.verdict == APPLIED and earlier.result == "queued" and earlier.record:
+                self.record_of[intent.id] = earlier.record  # the place is kept: wait on in it
+                return []
             return [self._tell(intent, earlier)]
-        if (signed := self.pen.signed_before(intent.kind, intent.wish.get("once"))) is not None:
+        if (signed := self.pen.signed_before(intent.wish.get("once"))) is not None:
+            if not answers.same_request(state, self.pen.me.name, intent, signed):
+                return [self._tell(intent, answers.other_request(intent, signed.kind))]
             self.record_of[intent.id] = signed.id
             return []
         try:

@@ -19,19 +19,22 @@ from typing import Any, Protocol, Self
 from orxaq_mesh.effects import Answer
 from orxaq_mesh.errors import Fenced, MeshError, Refused
 from orxaq_mesh.home.clock import Clock
+from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, identify_self, session
+from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.sync import belief
 
 RENEWALS_A_TTL = 3
 MAX_PAUSE_MS = 2_000
-"""A loss is noticed within so long where a mesh-sync runs; without one, at the next renewal."""
+"""A loss is noticed within so long where a mesh-sync runs; without one, at the next reading of the hub."""
 
 
 class Node(Protocol):
     """What a holding asks of its node; a `Mesh` is one."""
 
     home: Home
+    settings: Settings
     given_session: str | None
 
     @property
@@ -49,6 +52,9 @@ class Node(Protocol):
 
     def release(self, lease: str, **options: Any) -> Answer:
         """See `Mesh.release`."""
+
+    def observe(self) -> Any:
+        """See `Mesh.observe`."""
 
 
 class Holding:
@@ -76,7 +82,7 @@ class Holding:
         self._wish: dict[str, Any] = {"wait": wait, "timeout_ms": timeout_ms, "priority": priority, "once": once}
         self._clock = Clock()
         self.token, self.seal, self.record, self.reason = 0, "", "", ""
-        self._until_ms = 0
+        self._until_ms = self._look_due_ms = 0
         self.lost = threading.Event()
         self._done = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name=f"lease {name}", daemon=True)
@@ -134,16 +140,19 @@ class Holding:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release it. A lease that was lost needs no release."""
+        """Release it. A lease that was lost needs no release; one that turns out to be another's was lost."""
         self._done.set()
         self._keeper.join()
         if self.lost.is_set():
             return
         try:
-            self._mesh.release(self.name, token=self.token)
+            answer = self._mesh.release(self.name, token=self.token)
         except MeshError:
             if kind is None:
                 raise
+            return
+        if answer.verdict == "fenced":
+            self._lose(answer.what)
 
     def _keep(self) -> None:
         while not self._done.wait(min(MAX_PAUSE_MS, self.ttl_ms // RENEWALS_A_TTL) / 1000):
@@ -168,6 +177,21 @@ class Holding:
         thirds = 2 if left_ms is None else 1
         if self.left_ms * RENEWALS_A_TTL <= self.ttl_ms * thirds:
             self._renew()
+        elif left_ms is None and asked_ms >= self._look_due_ms:
+            self._look_due_ms = asked_ms + self._mesh.settings.poll_ms
+            self._look()
+
+    def _look(self) -> None:
+        """No mesh-sync reads the hub for us: see there whether the lease was broken or passed on."""
+        try:
+            state = self._mesh.observe().engine.ledger.state
+        except MeshError:
+            return  # the belief runs out by itself
+        held = leases(state).by_name.get(self.name)
+        if held is None or held.record != self.record:
+            self._lose(
+                f"{self.name} was taken or broken" + (f": {held.holder} holds it" if held and held.holder else "")
+            )
 
     def _renew(self) -> None:
         """One renewal; what the hub cannot confirm leaves the belief to run out by itself."""

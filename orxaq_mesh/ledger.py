@@ -21,7 +21,7 @@ import orjson
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
 from orxaq_mesh.keys import PublicKey, namespace, verify
-from orxaq_mesh.kinds import State
+from orxaq_mesh.kinds import APPLIED, Moment, State
 from orxaq_mesh.kinds.node import RECOVERY, log_of, members
 from orxaq_mesh.record import (
     NOTHING,
@@ -59,11 +59,16 @@ class FileChange(Protocol):
     """One file of two trees: its bytes before and after (`store.Change` is one)."""
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """Where it lies in the tree."""
+
     @property
-    def old(self) -> bytes | None: ...
+    def old(self) -> bytes | None:
+        """Its bytes before; None: it was not there."""
+
     @property
-    def new(self) -> bytes | None: ...
+    def new(self) -> bytes | None:
+        """Its bytes after; None: it is gone."""
 
 
 class Reading(NamedTuple):
@@ -233,6 +238,8 @@ class Ledger:
         (run, *more) = taken.values()
         if more or len(run) != 1 or run[0].kind != "node.found" or run[0].flaw or seal.log != run[0].log:
             raise Broken("SEAL", place, "epoch 1 takes in exactly the founding record, sealed by its own key")
+        if kinds.judge(self.state, run[0], Moment(1))[0].outcome != APPLIED:
+            raise Broken("SEAL", place, "the founding record founds nothing: its keys or its name are not sound")
         if self.id not in (None, run[0].id):
             raise Broken("SIG", place, f"this is ledger {run[0].id[:12]}, not {str(self.id)[:12]}")
         self.id = run[0].id

@@ -91,9 +91,9 @@ class Pen:
         self.pending.append(record)
         return record
 
-    def signed_before(self, kind: str, once: object) -> Record | None:
+    def signed_before(self, once: object) -> Record | None:
         """ONCE: the record with this idempotency key that waits for its seal."""
-        same = (record for record in self.pending if record.kind == kind and record.body.get("once") == once)
+        same = (record for record in self.pending if record.body.get("once") == once)
         return next(same, None) if once is not None else None
 
     def sign_seal(self, ledger: Ledger, now: Now) -> Seal:

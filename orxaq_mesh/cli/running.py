@@ -51,11 +51,18 @@ def run_under(holding: Holding, argv: Sequence[str], *, stop: bool) -> int:
     except OSError as error:
         call().fail(MeshFault(f"cannot run {argv[0]}: {error.strerror or error}"))
         code = OTHER
+    known_lost = holding.lost.is_set()
     try:
         holding.__exit__(None, None, None)
     except MeshError as error:
         call().warn(f"{holding.name} could not be given back, it frees itself after its ttl: {error.what}")
-    return code
+    return _late_loss(holding, code, stop=stop) if not known_lost and holding.lost.is_set() else code
+
+
+def _late_loss(holding: Holding, code: int, *, stop: bool) -> int:
+    """The command ended before the loss was noticed: part of what it did may have been done beside another holder."""
+    call().warn(f"the lease {holding.name} was lost before the command ended: {holding.reason}")
+    return LOST if stop else code
 
 
 def _code_of(error: MeshError) -> int:

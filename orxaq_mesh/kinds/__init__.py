@@ -28,7 +28,7 @@ from orxaq_mesh.kinds.base import (
     Verdict,
     Words,
 )
-from orxaq_mesh.record import Record, Value
+from orxaq_mesh.record import Record, Value, canonical, line_id
 from orxaq_mesh.rules import LAWS, Rule
 
 FAMILIES = cast("tuple[Family, ...]", (node, lease, event))
@@ -92,8 +92,7 @@ def apply(state: State, record: Record, moment: Moment) -> Verdict:
         _remember(state, record, moment, verdict)
     if member := members.get(record.log):
         member.at = record.at
-        if record.seen_epoch > member.seen:
-            member.seen = record.seen_epoch
+        member.seen = max(member.seen, record.seen_epoch)
     return verdict
 
 
@@ -102,7 +101,21 @@ def _remember(state: State, record: Record, moment: Moment, verdict: Verdict) ->
     if "under" in body:
         lease.leases(state).by_name[body["under"]["lease"]].last = record.id
     if "once" in body and KINDS[record.kind].roles:
-        state.once[once_key(state, record)] = Once(record.id, record.kind, moment.epoch, verdict.result)
+        state.once[once_key(state, record)] = Once(record.id, record.kind, moment.epoch, verdict.result, about(body))
+
+
+_FILLED_IN = frozenset({"until", "watched_ms", "last", "token", "record", "once"})
+
+
+def about(body: Value) -> str:
+    """What a body asks for, apart from what its moment filled in; equal for two tries of one wish."""
+    lasting = {field: value for field, value in body.items() if field not in _FILLED_IN}
+    if "under" in lasting:
+        lasting["under"] = {field: value for field, value in lasting["under"].items() if field not in _FILLED_IN}
+    try:
+        return line_id(canonical(lasting))[:16]
+    except TypeError:
+        return ""  # no line can hold it, so no record ever asked for it
 
 
 def once_key(state: State, record: Record) -> str:

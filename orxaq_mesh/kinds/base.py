@@ -33,12 +33,16 @@ class Moment(NamedTuple):
 
 
 class Once(NamedTuple):
-    """The record that an idempotency key stands for (design: the same key twice is one record)."""
+    """The record that an idempotency key stands for: the same key twice is one record, if it asks for the same.
+
+    `about` is what it asked for, whatever was filled in for its moment (see `kinds.about`).
+    """
 
     record: str
     kind: str
     epoch: int
     result: str
+    about: str
 
 
 class State:
