@@ -38,6 +38,12 @@ class Lease:
         return any((place["node"], place["session"]) == (node, session) for place in self.queue)
 
 
+def founds(record: Record) -> bool:
+    name, key, recovery = (record.body[field] for field in ("name", "key", "recovery"))
+    two = name != "recovery" and key != recovery
+    return record.seq == 1 and sound(key) and sound(recovery) and two and record.log == log_of(name, key)
+
+
 class Ledger:
     """7. The state, and what changes it."""
 
@@ -90,7 +96,8 @@ class Ledger:
         signer, first = self.members.get(seal["node"]), None
         if not self.epoch:
             (first, *more) = (record for run in runs.values() for record in run)
-            if more or first.kind != "node.found" or first.flaw or first.log != seal["node"]:
+            good = not more and first.kind == "node.found" and not first.flaw and first.log == seal["node"]
+            if not (good and founds(first)):
                 raise Unsound("SEAL: no founding")
             self.id = first.id
         elif not signer or signer.standing != "admitted" or "observer" in signer.roles:
@@ -169,11 +176,7 @@ class Ledger:
 
     def found(self, record: Record, epoch: int) -> list[str]:
         body = record.body
-        if self.members or record.seq != 1 or not sound(body["key"]) or not sound(body["recovery"]):
-            return no("NODE-1")
-        if body["name"] == "recovery" or body["key"] == body["recovery"]:
-            return no("NODE-1")
-        if record.log != log_of(body["name"], body["key"]):
+        if self.members or not founds(record):
             return no("NODE-1")
         self.enter(Member(record.log, body["name"], body["key"], ("admin", "node"), "admitted"))
         recovery = body["recovery"]
