@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -499,6 +499,66 @@ def test_B7_one_bad_outbox_does_not_keep_the_others_out(hub: Hub, opened: Opened
         store.fetch(store.poll())
     assert [flaw.file for flaw in caught.value.findings] == [f"mesh-node/{OAK}"]
     assert (store.has(good), store.has(other), store.has(bad)) == (True, True, False)
+
+
+def test_B7_LIVE_many_bad_outboxes_cost_few_fetches_a_call_and_the_good_come_in(
+    hub: Hub, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = plant(hub, tree(hub, ("100644", blob(hub), "README.md")))
+    bad = plant(hub, bad_tree(hub), f"mesh-node/{ELM}")
+    for number in range(20):
+        hub.git("update-ref", f"refs/heads/mesh-node/a-{number:08x}", bad)
+    late = plant(hub, tree(hub, ("100644", blob(hub, b"oak\n"), "README.md")), f"mesh-node/{OAK}")
+    store, fetches, refused = opened(hub), 0, set[str]()
+    once = store._fetch
+
+    def counted(wanted: Mapping[str, str]) -> list[Flaw]:
+        nonlocal fetches
+        fetches += 1
+        return once(wanted)
+
+    monkeypatch.setattr(store, "_fetch", counted)
+    tips = store.poll()
+    for call in range(1, 8):
+        try:
+            store.fetch({branch: oid for branch, oid in tips.items() if branch not in refused})
+        except errors.InvalidLedger as error:
+            refused |= {flaw.file for flaw in error.findings}
+        assert store.has(good)
+        assert fetches <= call * (1 + git.MAX_SIFTED)
+        if store.has(late):
+            break
+    assert store.has(late)
+    assert refused == tips.keys() - {"mesh", f"mesh-node/{OAK}"}
+
+
+def test_B7_the_last_suspect_needs_no_fetch_of_its_own(
+    hub: Hub, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(hub, tree(hub, ("100644", blob(hub), "README.md")))
+    plant(hub, bad_tree(hub), f"mesh-node/{OAK}")
+    store, asked = opened(hub), list[list[str]]()
+    once = store._fetch
+    monkeypatch.setattr(store, "_fetch", lambda wanted: asked.append(sorted(wanted)) or once(wanted))
+    with pytest.raises(errors.InvalidLedger) as caught:
+        store.fetch(store.poll())
+    assert [flaw.file for flaw in caught.value.findings] == [f"mesh-node/{OAK}"]
+    assert asked == [["mesh", f"mesh-node/{OAK}"], ["mesh"]]
+
+
+def test_LIVE_an_outbox_whose_objects_the_hub_lacks_keeps_nobody_out(hub: Hub, opened: Opened) -> None:
+    good = plant(hub, tree(hub, ("100644", blob(hub), "README.md")))
+    (hub.path / "refs" / "heads" / "mesh-node").mkdir()
+    (hub.path / "refs" / "heads" / "mesh-node" / OAK).write_text("1" * 40 + "\n")
+    store = opened(hub)
+    assert store.poll() == {"mesh": good, f"mesh-node/{OAK}": "1" * 40}
+    with pytest.raises(errors.InvalidLedger) as caught:
+        store.fetch(store.poll())
+    assert [(flaw.law, flaw.file) for flaw in caught.value.findings] == [("LIVE", f"mesh-node/{OAK}")]
+    assert store.has(good)
+    (hub.path / "refs" / "heads" / "mesh").write_text("2" * 40 + "\n")
+    with pytest.raises(errors.Unreachable, match="not our ref"):
+        store.fetch({"mesh": "2" * 40})
 
 
 def test_B7_a_commit_whose_tree_is_missing_is_not_taken_in(hub: Hub, opened: Opened) -> None:

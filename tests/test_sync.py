@@ -19,8 +19,11 @@ import pytest
 
 from orxaq_mesh.errors import MeshFault, Unreachable
 from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.home.place import Home
 from orxaq_mesh.inspect.checking import verify
-from orxaq_mesh.sync.identity import memory_of
+from orxaq_mesh.store.git import MAX_SIFTED, GitStore
+from orxaq_mesh.sync.identity import identity_of, memory_of
+from orxaq_mesh.sync.performer import Performer
 from tests.daemons import DEADLINE_S, MeshSync, Sleeper, mesh_command, node, small_fleet
 from tests.hubs import Hub, file_hub, ssh_hub
 
@@ -185,6 +188,67 @@ def test_C9_a_holder_stopped_past_its_ttl_wakes_and_is_fenced(fleet: dict[str, P
     for home in fleet.values():
         verdicts = {item.record.id: item.verdict.outcome for item in node(home).history().judged}
         assert (verdicts[late.record], verdicts[wrote.record]) == ("fenced", "applied")
+
+
+# Outboxes that cannot be had.
+
+
+def _plant_bad_outboxes(hub: Hub, count: int) -> None:
+    """Branches as a stranger pushes them with plain git: their tree has an entry called `.git`."""
+    inner = hub.git("mktree")
+    raw = b"40000 .git\0" + bytes.fromhex(inner)
+    root = hub.git("hash-object", "-t", "tree", "--literally", "-w", "--stdin", feed=raw)
+    bad = hub.git("commit-tree", "-m", "bad", root)
+    for number in range(count):
+        hub.git("update-ref", f"refs/heads/mesh-node/bad-{number:08x}", bad)
+
+
+def _fetches(performer: Performer, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The branches of each `git fetch` from here on."""
+    asked: list[list[str]] = []
+    store = performer.store
+    assert isinstance(store, GitStore)
+    once = store._fetch
+    monkeypatch.setattr(store, "_fetch", lambda wanted: asked.append(sorted(wanted)) or once(wanted))
+    return asked
+
+
+def test_B7_LIVE_a_refused_outbox_is_not_fetched_again_until_it_moves(
+    fleet: dict[str, Path], hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _plant_bad_outboxes(hub, 12)
+    settings = node(fleet["elm"]).settings
+    home = Home(fleet["elm"])
+    for _ in range(3):
+        assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+        with Performer.open(home, settings) as performer:
+            asked = _fetches(performer, monkeypatch)
+            performer.observe()
+            assert performer.unreached is None
+            assert performer.engine.trunk == hub.tip()  # read in the same pass, whatever strangers planted
+            assert len(asked) <= 2 + MAX_SIFTED
+    assert asked == [["mesh"]]
+    hub.git("update-ref", "refs/heads/mesh-node/bad-00000000", hub.git("commit-tree", "-m", "x", hub.git("mktree")))
+    with Performer.open(home, settings) as performer:
+        asked = _fetches(performer, monkeypatch)
+        performer.observe()
+    assert asked == [["mesh-node/bad-00000000"]]
+
+
+def test_LIVE_an_outbox_whose_objects_the_hub_lacks_stops_nobody(fleet: dict[str, Path], hub: Hub) -> None:
+    assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
+    outboxes = hub.path / "refs" / "heads" / "mesh-node"
+    outboxes.mkdir(exist_ok=True)
+    (outboxes / "bad-00000000").write_text("1" * 40 + "\n")
+    (outboxes / memory_log(fleet["oak"])).write_text("2" * 40 + "\n")
+    done = mesh_command(fleet["elm"], "sync")
+    assert done.returncode == 0, done.stderr
+    events = [item.record.kind for item in node(fleet["elm"]).history().judged]
+    assert events[-1] == "event.publish"
+
+
+def memory_log(home: Path) -> str:
+    return identity_of(Journal.open(home / "journal.ndjson")).log
 
 
 # A hub that goes, stalls, lies.

@@ -69,12 +69,13 @@ class Store(Protocol):
     def fetch(self, wanted: Mapping[str, Oid]) -> None:
         """Bring the objects of these branches' tips (branch -> oid, as `poll` told) into the store, checked.
 
-        Where one branch's objects are malformed the others are still taken in: no outbox stops the rest (law LIVE).
+        Where one branch's objects are malformed the others are still taken in, the trunk before all: no outbox stops
+        the rest (law LIVE). Where many are, some of the others may be left to later calls, so that none takes long.
 
         Raises:
             Unreachable: the hub did not answer, or a branch no longer reaches that tip.
-            InvalidLedger: objects are malformed; none of their branch was taken in. `findings` are `Flaw`s, with
-                the branch as `file`.
+            InvalidLedger: objects are malformed, or (law LIVE) the hub has not got those of an outbox; none of
+                their branch was taken in. `findings` are `Flaw`s, with the branch as `file`.
         """
 
     def has(self, oid: Oid) -> bool:

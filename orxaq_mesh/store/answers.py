@@ -60,6 +60,10 @@ _BAD_OBJECTS = re.compile(
     )""",
     re.VERBOSE,
 )
+_LACKING = re.compile(
+    r"(?:fatal: (?:remote error: upload-pack|git upload-pack): not our ref [0-9a-f]{40}"
+    r"|(?:remote|fatal: git upload-pack): aborting due to possible repository corruption on the remote side)"
+)
 _SHALLOW = re.compile("shallow roots are not allowed|shallow update not allowed")
 _SECRET = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*@")
 _NOISE = re.compile("and the repository exists|Please make sure you have|^To |^Done$|^hint:|^warning: ")
@@ -160,6 +164,11 @@ def foreign_format(ran: Ran) -> bool:
 def bad_objects(ran: Ran) -> bool:
     """Whether a fetch failed because what came is malformed, and not because it did not come."""
     return not ran.good and any(_BAD_OBJECTS.match(line) for line in _lines(ran.err))
+
+
+def lacking(ran: Ran) -> bool:
+    """Whether the hub answered that it has not got what one of its branches points to."""
+    return not ran.good and any(_LACKING.match(line) for line in _lines(ran.err))
 
 
 def shallow(ran: Ran) -> bool:

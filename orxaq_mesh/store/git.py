@@ -55,6 +55,9 @@ LOCAL_TIMEOUT_MS = 120_000
 MAX_LOOSE = 2048
 MAX_PACKS = 24
 
+MAX_SIFTED = 8
+"""So many fetches more, at most, when one did not do because of some of its branches; the rest is for the next time."""
+
 _NAME = re.compile(r"(?!.*(?:\.\.|\.lock))[a-z0-9_-][a-z0-9._-]*(?:/[a-z0-9_-][a-z0-9._-]*){0,3}")
 _KEPT = "refs/mesh/"
 _SEEN = "refs/mesh-hub/"
@@ -173,11 +176,29 @@ class GitStore:
         for branch in missing:
             self._check_branch(branch)
         flaws = self._fetch(missing) if missing else []
-        if flaws and len(missing) > 1:
-            flaws = [flaw for branch, oid in missing.items() for flaw in self._fetch({branch: oid})]
-        if flaws:
-            told = f"{flaws[0].file}: {flaws[0].reason}"
-            raise errors.InvalidLedger(f"the hub sent what no ledger has: {told}", findings=flaws)
+        if not flaws:
+            return
+        told = f"{flaws[0].file}: {flaws[0].reason}"
+        if len(missing) > 1:
+            told = f"in {len(missing)} branches: {flaws[0].reason}"
+            flaws = self._sift(missing, flaws)
+        raise errors.InvalidLedger(f"the hub sent what no ledger has: {told}", findings=flaws)
+
+    def _sift(self, suspects: Mapping[str, Oid], flaws: Sequence[Flaw]) -> list[Flaw]:
+        """Tell the bad branches from the good, the trunk first, in few fetches: more at a time while they are good."""
+        left = sorted(suspects.items(), key=lambda item: item[0] != self.trunk)
+        found: list[Flaw] = []
+        size = 1
+        for _ in range(MAX_SIFTED):
+            if len(left) == 1 and not found:
+                return [flaw for flaw in flaws if flaw.file == left[0][0]]
+            if told := self._fetch(dict(left[:size])) if left else []:
+                found += told if size == 1 else []
+                left = left[1:] if size == 1 else left
+                size = 1
+            else:
+                left, size = left[size:], 2 * size
+        return found
 
     def _fetch(self, wanted: Mapping[str, Oid]) -> list[Flaw]:
         """Fetch into a quarantine and take in what is good; flaws where it is not."""
@@ -192,6 +213,8 @@ class GitStore:
                 return [Flaw("RENDER", branch, answers.reason(ran)) for branch in wanted]
             if answers.shallow(ran):
                 return [Flaw("RENDER", branch, "the hub's history is cut off (a shallow clone)") for branch in wanted]
+            if answers.lacking(ran) and set(wanted) != {self.trunk}:
+                return [Flaw("LIVE", branch, answers.reason(ran)) for branch in wanted]
             if not ran.good:
                 raise self._unreachable(ran)
             quarantine.take_in()

@@ -62,6 +62,8 @@ from orxaq_mesh.sync.identity import entries_of, identity_of, memory_of
 
 OUTBOX = "mesh-node/"
 MAX_JOURNAL_BYTES = 256 * 1024
+RETRY_LACKING_MS = 600_000
+"""An outbox whose objects the hub has not got (a copy of it may lag behind) is asked for again after so long."""
 MAX_OUTBOX_FILES = 64
 """At most so many segments of one outbox are read at a time: a hostile one costs no more."""
 
@@ -85,6 +87,7 @@ class Performer:
         self.engine = Engine(me, ledger, memory_of(journal), Pace(pace.poll_ms, pace.poll_waiting_ms), trunk)
         self._kept: tuple[Any, ...] | None = None
         self._stays = False
+        self._lacking: dict[tuple[str, Oid], int] = {}
 
     @classmethod
     def open(cls, home: Home, settings: Settings) -> Performer:
@@ -273,14 +276,43 @@ class Performer:
         return Looked(begun_ms, ended_ms, trunk, changes, findings, offered)
 
     def _fetch(self, trunk: Oid | None) -> None:
-        """Bring in what is new. An outbox with objects that no ledger has is left alone, and stops nobody (LIVE)."""
-        wanted = {branch: oid for branch, oid in self.tips.items() if self._quiet_outboxes.get(branch) != oid}
-        try:
-            self.store.fetch(wanted)
-        except InvalidLedger as error:
-            if trunk is not None and not self.store.has(trunk):
-                raise
-            self.say(Say("outbox", {"reason": error.what}))
+        """Bring in what is new: first the trunk and the outboxes of known logs, then those of strangers.
+
+        An outbox that cannot be had is left alone, and stops nobody (LIVE): a refused one until it moves.
+
+        Raises:
+            MeshFault: the trunk cannot be had.
+        """
+        self._quiet_outboxes = {
+            branch: tip for branch, tip in self._quiet_outboxes.items() if self.tips.get(branch) == tip
+        }
+        now_ms, ours = self.clock.now_ms(), {self.identity.log, *self.engine.ledger.state.heads}
+        self._lacking = {key: until_ms for key, until_ms in self._lacking.items() if until_ms > now_ms}
+        groups: tuple[dict[str, Oid], dict[str, Oid]] = {}, {}
+        for branch, tip in self.tips.items():
+            if self._quiet_outboxes.get(branch) != tip and (branch, tip) not in self._lacking:
+                groups[branch.startswith(OUTBOX) and branch.removeprefix(OUTBOX) not in ours][branch] = tip
+        for group in groups:
+            try:
+                self.store.fetch(group)
+            except (InvalidLedger, Unreachable) as error:
+                self._set_aside(trunk, error, now_ms)
+
+    def _set_aside(self, trunk: Oid | None, error: MeshFault, now_ms: int) -> None:
+        """Some branches could not be had: those to blame are remembered, if it is not the trunk."""
+        for flaw in error.findings if isinstance(error, InvalidLedger) else ():
+            tip = self.tips.get(flaw.file)
+            if tip is not None and flaw.law == "LIVE":
+                self._lacking[flaw.file, tip] = now_ms + RETRY_LACKING_MS
+            elif tip is not None and flaw.file.startswith(OUTBOX):
+                self._quiet_outboxes[flaw.file] = tip
+        if trunk is None:
+            raise error
+        if not self.store.has(trunk):
+            if isinstance(error, InvalidLedger):
+                raise error
+            self.store.fetch({self.identity.trunk: trunk})
+        self.say(Say("outbox", {"reason": error.what}))
 
     def _changes(self, trunk: Oid | None) -> tuple[list[Change], list[Finding]]:
         changes: list[Change] = []
@@ -379,7 +411,8 @@ class Performer:
     def keep(self) -> None:
         """Write down the state and the alarms, for the next run and for `mesh status`."""
         engine = self.engine
-        key = (engine.trunk, engine.findings, engine.broken, len(engine.pen.pending))
+        quiet = frozenset(self._quiet_outboxes.items())
+        key = (engine.trunk, engine.findings, engine.broken, len(engine.pen.pending), quiet)
         if key == self._kept or engine.trunk is None:
             return
         value = {
