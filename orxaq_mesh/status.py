@@ -51,8 +51,9 @@ def status(mesh: Node, *, offline: bool = False, fresh_ms: int = FRESH_MS) -> di
     """
     home = mesh.home
     identity = identity_entry(home)
-    fault = None if offline or _is_fresh(home, fresh_ms) or sync_runs(home) else _read_hub(mesh)
     identity = {**identity, "hub": mesh.settings.hub or identity["hub"]}
+    known = offline or _is_fresh(home, fresh_ms) or sync_runs(home) or _nothing_new(mesh, identity)
+    fault = None if known else _read_hub(mesh)
     return screen(identity, _kept(home, identity), _reading(home), fault, offline=offline)
 
 
@@ -117,6 +118,24 @@ def _reading(home: Home) -> dict[str, Any]:
 def _is_fresh(home: Home, fresh_ms: int) -> bool:
     reading = _reading(home)
     return bool(reading) and reading["sure"] and 0 <= reading["age_ms"] < fresh_ms
+
+
+def _nothing_new(mesh: Node, identity: dict[str, Any]) -> bool:
+    """Whether the hub still shows the trunk that the snapshot was made of; then the snapshot is a reading of now."""
+    from orxaq_mesh.home.files import note_reading
+    from orxaq_mesh.home.process import environment
+    from orxaq_mesh.store.peek import trunk_tip
+
+    kept = _kept(mesh.home, identity)
+    if not kept.get("trunk") or kept.get("alarms") or kept.get("broken"):
+        return False
+    clock, control = Clock(), str(mesh.home.path / "ssh")
+    begun_ms = clock.now_ms()
+    tip = trunk_tip(identity["hub"], identity["trunk"], environment(), mesh.settings.timeout_ms, control)
+    if tip != kept["trunk"]:
+        return False
+    note_reading(mesh.home.cache / "reading.json", begun_ms, clock.wall(), boot_id())
+    return True
 
 
 def _read_hub(mesh: Node) -> MeshError | None:

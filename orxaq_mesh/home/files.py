@@ -146,6 +146,13 @@ def read_json_cache(path: Path) -> Any:
         return None
 
 
+def note_reading(path: Path, begun_ms: int, wall_ms: int, boot: str) -> None:
+    """Note for other commands of this node when the hub was read, on this boot's clock and on the wall's."""
+    import orjson
+
+    atomic_write(path, orjson.dumps({"boot": boot, "read_ms": begun_ms, "wall_ms": wall_ms}))
+
+
 def private_directory(path: Path) -> Path:
     """Make a directory that only its owner can enter (0700), or check the one that is there.
 
