@@ -22,6 +22,7 @@ import os
 import re
 import shlex
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -185,12 +186,36 @@ def _held(mark: Path, timeout_ms: int) -> MeshFault:
 
 def _content(mark: Path) -> dict[str, Any]:
     """What a mark says. ValueError: it says nothing that can be believed."""
-    with mark.open("rb") as file:
+    with open(_opened(mark), "rb") as file:
         line = file.read(MAX_MARK_BYTES + 1)
     value = orjson.loads(line)
     if len(line) > MAX_MARK_BYTES or type(value) is not dict:
         raise ValueError("not one JSON object")
     return value
+
+
+def _opened(mark: Path) -> int:
+    """A descriptor of a mark, which is a regular file: to open a pipe or a device may wait for ever.
+
+    Looked at before it is opened, for to open a device may do something; and afterwards, for it may have been swapped.
+    """
+    _regular(mark, os.lstat(mark))
+    fd = os.open(mark, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        _regular(mark, os.fstat(fd))
+    except MeshFault:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _regular(mark: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise MeshFault(
+            f"{mark} is no regular file, so no token can be judged",
+            hint="a mark is a plain file that the gate makes; find out what this is, and move it away",
+            file=str(mark),
+        )
 
 
 def _read(mark: Path) -> Token | None:

@@ -360,7 +360,7 @@ def test_CLOSED_a_mark_that_cannot_be_written_lets_nobody_in(tmp_path: Path) -> 
     with pytest.raises(MeshFault, match="no directory"):
         enter(tmp_path / "absent" / "prod.txt", 9)
     mark_of(tmp_path / "other").mkdir()
-    with pytest.raises(MeshFault, match="damaged"):
+    with pytest.raises(MeshFault, match="no regular file"):
         enter(tmp_path / "other", 9)
 
 
@@ -404,3 +404,19 @@ def test_FENCE_the_mark_lies_beside_the_name_not_beside_what_a_link_points_to(tm
         current.symlink_to("release-8")
     with pytest.raises(Fenced):
         enter(current, 8)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "link", "device"])
+def test_CLOSED_a_mark_that_is_no_plain_file_is_refused_and_not_opened(prod: Path, kind: str) -> None:
+    mark = mark_of(prod)
+    if kind == "pipe":
+        os.mkfifo(mark)
+    elif kind == "directory":
+        mark.mkdir()
+    else:
+        mark.symlink_to("/dev/zero" if kind == "device" else prod.with_name("elsewhere"))
+    process = gated(prod, "9", "touch", str(prod))
+    said = process.communicate(timeout=20)[1]
+    assert process.returncode == 1
+    assert "is no regular file" in said
+    assert not prod.exists()

@@ -21,8 +21,10 @@ from typing import Any, NoReturn
 
 def main() -> NoReturn:
     """The program `mesh`, also called `orxaq-mesh`."""
+    from orxaq_mesh.cli.faults import whole_streams
     from orxaq_mesh.cli.screen import asked
 
+    whole_streams()
     if (options := asked(sys.argv[1:])) is not None:
         sys.exit(_status(options))
     from orxaq_mesh.cli.app import run
@@ -32,16 +34,23 @@ def main() -> NoReturn:
 
 def _status(options: dict[str, Any]) -> int:
     from orxaq_mesh.cli.call import begin
-    from orxaq_mesh.cli.faults import guarded
+    from orxaq_mesh.cli.faults import guarded, refuse_foreign
     from orxaq_mesh.cli.screen import show
 
     offline = options.pop("offline", False)
     vars(begin()).update(options)
-    return guarded(lambda: show(offline=offline))
+
+    def shown() -> int:
+        refuse_foreign(sys.argv[1:])
+        return show(offline=offline)
+
+    return guarded(shown)
 
 
 def sync_main() -> NoReturn:
     """The program `mesh-sync`."""
     from orxaq_mesh.cli.app import run_sync
+    from orxaq_mesh.cli.faults import whole_streams
 
+    whole_streams()
     sys.exit(run_sync(sys.argv[1:]))

@@ -16,7 +16,7 @@ import typer
 from orxaq_mesh.cli.call import call, facts_without
 from orxaq_mesh.cli.values import ago
 from orxaq_mesh.effects import Answer
-from orxaq_mesh.errors import Fenced, MeshError, Refused
+from orxaq_mesh.errors import Fenced, MeshError, Refused, Unreachable
 
 FIELDS = ("lease", "token", "holder", "epoch")
 
@@ -56,6 +56,8 @@ def report(answer: Answer, about: dict[str, Any], words: str, essence: str = "")
 
 def tell(answer: Answer, value: dict[str, Any], words: Callable[[], str], essence: str = "", code: int = 0) -> None:
     """As `report`, with the fields made already; `code` is the exit code of an applied answer."""
+    if answer.verdict == "applied" and not value.get("dry_run"):
+        call().did = words()
     if call().json:
         call().data(value)
     if answer.verdict != "applied":
@@ -74,6 +76,20 @@ def refusal(answer: Answer) -> MeshError:
     facts = facts_without(answer.facts, "rule")
     held = f", for {ago(facts['since'])}" if facts.get("since") and facts.get("holder") else ""
     return family(answer.rule, f"{answer.what}{held}", hint=answer.hint or f"mesh explain {answer.rule}", **facts)
+
+
+def unsettled(error: Unreachable, withdraw: str = "") -> Unreachable:
+    """The error with the next step, where what was signed is on its way and its outcome not known.
+
+    Args:
+        error: as it was told.
+        withdraw: the command that takes back what was asked for; empty where nothing does.
+    """
+    if error.hint not in ("", "mesh sync") or "nothing was signed" in error.what:
+        return error
+    hint = "the record is journalled, and goes out with the next mesh sync, or by mesh-sync"
+    back = f"; to withdraw it: {withdraw}" if withdraw else ""
+    return Unreachable(error.what, hint=hint + back, **error.facts)
 
 
 def unknown(error: MeshError, name: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from orxaq_mesh import __version__
 from orxaq_mesh.cli.call import begin, call
-from orxaq_mesh.cli.faults import guarded
+from orxaq_mesh.cli.faults import guarded, refuse_foreign
 from orxaq_mesh.cli.light import lighten, lighten_one
 from orxaq_mesh.errors import Usage
 
@@ -234,10 +234,15 @@ def sync_program() -> Any:
 def run(argv: list[str]) -> int:
     """Run `mesh`; gives the exit code."""
     begin().json = "--json" in argv[: argv.index("--")] if "--" in argv else "--json" in argv
-    return guarded(lambda: program().main(argv, prog_name="mesh", standalone_mode=False))
+    return guarded(lambda: _main(program, argv, "mesh"))
 
 
 def run_sync(argv: list[str]) -> int:
     """Run `mesh-sync`; gives the exit code."""
     begin().json = "--json" in argv
-    return guarded(lambda: sync_program().main(argv, prog_name="mesh-sync", standalone_mode=False))
+    return guarded(lambda: _main(sync_program, argv, "mesh-sync"))
+
+
+def _main(made: Callable[[], Any], argv: list[str], name: str) -> Any:
+    refuse_foreign(argv)
+    return made().main(argv, prog_name=name, standalone_mode=False)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from orxaq_mesh import text
-from orxaq_mesh.errors import MeshError
+from orxaq_mesh.errors import MeshError, MeshFault, Usage
 
 if TYPE_CHECKING:
     from orxaq_mesh.mesh import Mesh
@@ -50,12 +50,18 @@ class Call:
         self.verbose = 0
         self.key: str | None = None
         self.session: str | None = None
+        self.did = ""
+        """What was changed already, in words: whoever cannot be told the answer must know at least that."""
 
     def mesh(self, **options: Any) -> Mesh:
         """The node that this command is about."""
         from orxaq_mesh.mesh import Mesh
 
-        return Mesh.open(self.home, session=self.session, **options)
+        mesh = Mesh.open(self.home, session=self.session, **options)
+        if not is_utf8(str(mesh.home.path)):
+            what = f"the path of the home is not UTF-8: {text.clean(str(mesh.home.path))}"
+            raise Usage(what, hint="--home DIR, or MESH_HOME, with a path in UTF-8")
+        return mesh
 
     @property
     def deed(self) -> dict[str, Any]:
@@ -116,7 +122,28 @@ def encode(value: Any) -> str:
     r"""JSON on one line in which every character can be seen; the others are written as `\uXXXX`."""
     import orjson
 
-    return _UNSAFE.sub(_escaped, orjson.dumps(value, default=_plain).decode())
+    try:
+        line = orjson.dumps(value, default=_plain)
+    except TypeError:  # a file's name need not be UTF-8
+        line = orjson.dumps(_shown(value), default=_plain)
+    return _UNSAFE.sub(_escaped, line.decode())
+
+
+def is_utf8(words: str) -> bool:
+    """Whether words from outside are characters; Python carries a byte that is none as half a one."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_shown(name): _shown(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in value]
+    return text.clean(value, limit=_MAX_LINE) if isinstance(value, str) and not is_utf8(value) else value
 
 
 def _plain(value: Any) -> Any:
@@ -133,13 +160,28 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def write(stream: IO[str], line: str) -> None:
-    """One line, at once; characters that the stream's encoding lacks are escaped, never an error."""
+    """One line, at once; characters that the stream's encoding lacks are escaped, never an error.
+
+    Raises:
+        ReaderLeft: nobody reads stdout any more.
+        MeshFault: stdout is closed or full. Words on stderr that cannot be written are for nobody.
+    """
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
-    except BrokenPipeError:
-        raise ReaderLeft from None
+    except OSError as error:
+        if stream is sys.stderr:
+            return
+        if isinstance(error, BrokenPipeError):
+            raise ReaderLeft from None
+        raise unwritten(error) from None
+
+
+def unwritten(error: OSError) -> MeshFault:
+    """The fault of an answer that stdout does not take; it says what was done all the same."""
+    done = f"; but it is done: {call().did}" if call().did else ""
+    return MeshFault(f"the answer cannot be written to standard output ({error.strerror or error}){done}")
 
 
 def coloured(stream: IO[str]) -> bool:

@@ -9,12 +9,13 @@ Knows not: which command ran.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import IO, Any
 
-from orxaq_mesh.cli.call import ReaderLeft, call
+from orxaq_mesh.cli.call import ReaderLeft, call, is_utf8, unwritten
 from orxaq_mesh.errors import MeshError, MeshFault, Usage
 
 INTERRUPTED = 130
@@ -29,13 +30,48 @@ def guarded(work: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except ReaderLeft:
-        # Who reads has left; and Python must not stumble over it once more when it flushes at its end.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person gets a sentence
         return call().fail(_misused(error) if hasattr(error, "format_message") else _unforeseen(error))
+    finally:
+        _settle(sys.stdout)
+        _settle(sys.stderr)
     return code if isinstance(code, int) else 0
+
+
+def _settle(stream: IO[str]) -> None:
+    """What could not be written is dropped: Python must not stumble over it once more when it flushes at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def whole_streams() -> None:
+    """Stand in for standard streams that were closed, so that no file of ours is taken for one of them.
+
+    Nothing is read from such a stdin, nothing that is written to such a stderr is missed, and to such a stdout nothing
+    can be written: what a command answers is told, or its exit code is not 0.
+    """
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(spare)
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+
+
+def refuse_foreign(argv: Sequence[str]) -> None:
+    """Refuse words that are not UTF-8; those behind `--` are another command's, and pass.
+
+    Raises:
+        Usage: which word it is.
+    """
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    for word in own:
+        if not is_utf8(word):
+            raise Usage(f"the argument {word[:40]!a} is not UTF-8", hint="names, paths and values are UTF-8 text")
 
 
 def _misused(error: Any) -> Usage:
@@ -50,5 +86,10 @@ def _unforeseen(error: Exception) -> MeshFault:
 
     if environment().get("MESH_DEBUG"):
         raise error
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EBADF) and not error.filename:  # rich and Typer write by themselves
+            return unwritten(error)
+        where = f" ({error.filename})" if error.filename else ""
+        return MeshFault(f"the system refuses: {error.strerror or error}{where}", hint="mesh doctor")
     what = f"{type(error).__name__}: {error}"
     return MeshFault(f"this should not have happened: {what}", hint="run with MESH_DEBUG=1 for the traceback")

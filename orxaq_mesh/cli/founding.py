@@ -64,6 +64,7 @@ def init(
     value = {"ledger": me.ledger, "node": me.node, "log": me.log, "hub": hub, "home": str(mesh.home.path), "epoch": 1}
     value["fingerprint"] = _fingerprint(mesh)
     value["recovery"] = str(mesh.home.recovery) if made else None
+    call().did = f"founded {me.ledger} as {me.node}"
     if call().json:
         call().data(value)
         return
@@ -167,6 +168,7 @@ def join(
     value["ledger"] = mesh.identity().ledger
     if answer.verdict != "applied":
         report(answer, value, "")
+    call().did = f"{node} waits to be admitted; its fingerprint is {print_}"
     if call().json:
         call().data({**value, "verdict": answer.verdict, "result": answer.result, "record": answer.record})
         return

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orxaq_mesh.cli.answer import lease_value, tell, unknown
+from orxaq_mesh.cli.answer import lease_value, tell, unknown, unsettled
 from orxaq_mesh.cli.app import Command, LeaseDeed
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call
@@ -40,10 +40,11 @@ def _told(name: str, ask: Callable[[], Answer], words: Callable[[dict[str, Any]]
     """Ask, and tell the answer; a grant that did not come is exit 7."""
     try:
         answer = ask()
-    except Unreachable as error:
+    except Unreachable as told:
+        error = unsettled(told, f"mesh lease release {name}" if words in (_granted, _taken) else "")
         if call().json:
             call().data(unknown(error, name))
-        raise
+        raise error from None
     value = lease_value(answer, name)
     got = answer.result in ("granted", "renewed", "released", "withdrawn", "broken")
     essence = str(value["token"]) if value["token"] is not None and answer.result == "granted" else ""
@@ -221,11 +222,15 @@ def show(
         )
     else:
         say(Painted(name, "name"), f" is held by {lease['holder']} (session {lease['session']})")
-        say(f"  token {lease['token']}, ttl {span(lease['ttl_ms'])}, held for {age((lease['age_s'] or 0) * 1000)}")
+        say(f"  token {lease['token']}, ttl {span(lease['ttl_ms'])}, held for {_held_for(lease)}")
     for number, waiter in enumerate(lease["queue"], 1):
         say(
             f"  {number}. {waiter['node']} (session {waiter['session']}), priority {waiter['priority']}, since epoch {waiter['epoch']}"
         )
+
+
+def _held_for(lease: dict[str, Any]) -> str:
+    return "-" if lease["age_s"] is None else age(lease["age_s"] * 1000)
 
 
 @app.command(cls=Command, epilog="Example: mesh lease wait deploy --timeout 10m && ./report.sh")

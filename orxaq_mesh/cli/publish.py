@@ -16,12 +16,12 @@ from typing import Annotated, Any
 
 import typer
 
-from orxaq_mesh.cli.answer import report
+from orxaq_mesh.cli.answer import report, unsettled
 from orxaq_mesh.cli.app import LeaseDeed
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import call
 from orxaq_mesh.cli.complete import leases
-from orxaq_mesh.errors import Usage
+from orxaq_mesh.errors import Unreachable, Usage
 from orxaq_mesh.record import type_flaw
 
 MAX_PAYLOAD_BYTES = 60 * 1024
@@ -53,7 +53,10 @@ def publish(
     if token is not None and under is None:
         raise Usage("--token belongs to a lease", hint="--under LEASE --token N")
     value = parse(_read(payload), decimals_as_strings)
-    answer = call().mesh().publish(topic, type_, value, under=under, token=token, **call().deed)
+    try:
+        answer = call().mesh().publish(topic, type_, value, under=under, token=token, **call().deed)
+    except Unreachable as error:
+        raise unsettled(error) from None
     would = "would be published" if call().dry_run else "published"
     report(answer, {"topic": topic, "type": type_}, f"{topic} {type_} {would}", answer.record or "")
 

@@ -28,6 +28,8 @@ def sync() -> None:
     if call().dry_run:
         mesh.observe()
     found = mesh.status(offline=True) if call().dry_run else mesh.sync()
+    found["offline"] = False  # the hub was read just now, only not for this screen
+    call().did = "" if call().dry_run else "the hub was read, and what waited was published"
     if call().json:
         call().data(found)
         return
