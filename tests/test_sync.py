@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
+import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,9 +23,14 @@ import pytest
 
 from orxaq_mesh.errors import MeshFault, Unreachable
 from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.home.keyfiles import load
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.inspect.checking import verify
+from orxaq_mesh.kinds import KINDS
+from orxaq_mesh.store import Change
 from orxaq_mesh.store.git import MAX_SIFTED, GitStore
+from orxaq_mesh.store.memory import MemoryHub, MemoryStore
+from orxaq_mesh.sync.daemon import Daemon, _Caller
 from orxaq_mesh.sync.identity import identity_of, memory_of
 from orxaq_mesh.sync.performer import Performer
 from tests.daemons import DEADLINE_S, MeshSync, Sleeper, mesh_command, node, small_fleet
@@ -149,6 +158,149 @@ def test_UNTIL_a_caller_that_hangs_up_is_withdrawn(fleet: dict[str, Path]) -> No
         waiting.wait()
         sync.wait_for("sealed", kind="lease.release", result="withdrawn")
         assert lease(fleet["oak"])["queue"] == []
+
+
+# Whatever is written to the socket.
+
+
+@contextlib.contextmanager
+def desk(home: Path) -> Iterator[tuple[Daemon, Performer, socket.socket]]:
+    """The parts of a mesh-sync in this process, at a hub in memory, and a caller's end of a connection to it."""
+    place, settings, hub = Home(home), node(home).settings, MemoryHub()
+    store = MemoryStore(hub)
+    with Performer.open(place, settings) as real:
+        real.observe()
+        assert real.engine.trunk
+        found = real.store.changes(None, real.engine.trunk)
+        files = {item.path: item.new for item in found if isinstance(item, Change)}
+    store.push("mesh", None, store.commit(None, files, [], "mesh: as it was", 1))
+    journal = Journal.open(place.journal)
+    secret = load(place.path / identity_of(journal).key)
+    ours, theirs = socket.socketpair()
+    daemon = Daemon(place, settings, lambda event, facts: None)
+    ours.setblocking(False)
+    daemon._callers[1] = _Caller(ours, bytearray())
+    daemon._selector.register(ours, selectors.EVENT_READ, 1)
+    theirs.settimeout(DEADLINE_S)
+    with Performer(place, settings, journal, store, secret) as performer:
+        performer.tick()
+        yield daemon, performer, theirs
+    theirs.close()
+    daemon._hang_up()
+
+
+def intent(**fields: Any) -> dict[str, Any]:
+    wish = {"lease": "deploy", "session": "s", "ttl_ms": 60_000}
+    rest = {"wait": False, "owner": None, "asked_ms": 0, "deadline_ms": None}
+    return {"id": "a", "kind": "lease.acquire", "wish": wish, **rest, **fields}
+
+
+BAD_REQUESTS = [
+    b"",
+    b"[]",
+    b"\xff",
+    b"null",
+    b"[" * 1000 + b"]" * 1000,
+    b'{"op":[]}',
+    b'{"op":"ask"}',
+    b'{"op":"ask","intent":{"id":"a","kind":"lease.acquire","wish":[]}}',
+    b'{"op":"belief","lease":["x"],"session":"s"}',
+    b'{"op":"belief","lease":"x"}',
+    *(
+        json.dumps({"op": "ask", "intent": intent(**fields)}).encode()
+        for fields in (
+            {"id": 1},
+            {"kind": None},
+            {"wish": []},
+            {"wish": {"lease": ["deploy"], "session": "s"}},
+            {"wish": {"lease": "deploy", "session": {}}},
+            {"wish": {"lease": "deploy", "session": "s", "under": 1}},
+            {"wish": {"lease": "deploy", "session": "s", "once": []}},
+            {"wait": 1},
+            {"owner": [1]},
+            {"owner": [True, "", ""]},
+            {"owner": ["1", "2", "3"]},
+            {"owner": [1, "2", "3", "4"]},
+            {"asked_ms": 1.5},
+            {"deadline_ms": "x"},
+            {"deadline_ms": False},
+            {"more": 1},
+        )
+    ),
+]
+
+
+def test_a_malformed_request_is_answered_with_an_error_and_nothing_is_signed(fleet: dict[str, Path]) -> None:
+    before = signed(fleet["oak"])
+    with desk(fleet["oak"]) as (daemon, performer, caller), caller.makefile("rb") as answers:
+        for line in BAD_REQUESTS:
+            caller.sendall(line + b"\n")
+            daemon._hear(performer, 1)
+            error = json.loads(answers.readline())["answer"]["error"]
+            assert error["what"].startswith("not a request: "), line
+            performer.tick()
+        caller.sendall(json.dumps({"op": "ask", "intent": intent()}).encode() + b"\n")
+        daemon._hear(performer, 1)
+        assert json.loads(answers.readline())["answer"]["result"] == "granted"
+    assert len(signed(fleet["oak"])) == len(before) + 1
+
+
+def _some_value(dice: random.Random, depth: int = 0) -> Any:
+    plain = [None, True, 0, -1, 7, 2**53, 2**60, 1.5, "", "x", "s", "deploy", "elm", "\u00e9", "\x1b[31m", "a" * 200]
+    if depth > 3 or dice.random() < 0.7:
+        return dice.choice(plain)
+    if dice.random() < 0.5:
+        return [_some_value(dice, depth + 1) for _ in range(dice.randrange(4))]
+    return {dice.choice(WISH_WORDS): _some_value(dice, depth + 1) for _ in range(dice.randrange(4))}
+
+
+WISH_WORDS = (
+    "lease session ttl_ms until once under token record queue name log key roles reason topic type payload watched_ms"
+    " number rules recovery seq a b proof quorum max_ttl_ms lapse_ms"
+).split()
+
+
+def _some_request(dice: random.Random, number: int) -> bytes:
+    wish = {} if dice.random() < 0.5 else {"lease": "deploy", "session": "s", "ttl_ms": 60_000}
+    wish |= {dice.choice(WISH_WORDS): _some_value(dice) for _ in range(dice.randrange(4))}
+    fields = intent(id=f"i{number}", kind=dice.choice([*KINDS, "x"]), wish=wish, wait=dice.random() < 0.3)
+    if dice.random() < 0.2:
+        fields[dice.choice(list(fields))] = _some_value(dice)
+    line = json.dumps({"op": "ask", "intent": fields}).encode()
+    if dice.random() < 0.1:
+        at = dice.randrange(len(line))
+        line = line[:at] + dice.randbytes(3).replace(b"\n", b"") + line[at + 1 :]
+    return line
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_mesh_sync_survives_whatever_is_written_to_its_socket(seed: int, fleet: dict[str, Path]) -> None:
+    dice = random.Random(seed)
+    with desk(fleet["oak"]) as (daemon, performer, caller):
+        for number in range(300):
+            line = _some_request(dice, number)
+            caller.sendall(line + b"\n")
+            daemon._hear(performer, 1)
+            performer.tick()
+            daemon._deliver(performer)
+            caller.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                caller.recv(1 << 20)
+            caller.settimeout(DEADLINE_S)
+        daemon._drop(performer, 1)
+        performer.tick()
+        assert performer.engine.intents == {}
+    with Performer.open(Home(fleet["oak"]), node(fleet["oak"]).settings):
+        pass
+
+
+def test_C28_a_hold_whose_owner_is_no_process_is_read_as_nobodys(fleet: dict[str, Path]) -> None:
+    journal = Journal.open(fleet["oak"] / "journal.ndjson")
+    hold = {"is": "hold", "lease": "deploy", "session": "s", "record": "0" * 64}
+    for number, owner in enumerate(([1], ["x", "y", "z"], {}, [2**40, "", ""], "abc")):
+        journal.append({**hold, "record": str(number) * 64, "owner": owner})
+    assert {hold.owner for hold in memory_of(Journal.open(fleet["oak"] / "journal.ndjson")).holds} == {None}
+    assert mesh_command(fleet["oak"], "sync").returncode == 0
 
 
 # Leases live as long as who asked for them.

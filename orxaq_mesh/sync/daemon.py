@@ -26,7 +26,7 @@ from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.sync.performer import Performer
-from orxaq_mesh.sync.wire import MAX_REQUEST_BYTES, listen, pack
+from orxaq_mesh.sync.wire import MAX_REQUEST_BYTES, Belief, listen, pack, read_request
 
 MAX_NAP_MS = 60_000
 Log = Callable[[str, Mapping[str, Any]], None]
@@ -152,26 +152,32 @@ class Daemon:
 
     def _request(self, performer: Performer, number: int, line: bytes) -> None:
         try:
-            request = orjson.loads(line)
-            match request["op"]:
-                case "ask":
-                    intent = Intent(**request["intent"])
-                    self._waiting[intent.id] = number
-                    with self._node_lock():
-                        performer.feed(Ask(intent))
-                        performer.keep()
-                    self._deliver(performer)
-                case "belief":
-                    self._reply(number, self._belief(performer, request["lease"], request["session"]))
-                case _:
-                    self._reply(number, {"pid": True})
-        except (ValueError, KeyError, TypeError) as error:
-            self._reply(number, {"answer": pack(Answer("unknown", error=MeshFault(f"not a request: {error}")))})
-        except MeshError as error:
-            self._reply(number, {"answer": pack(Answer("unknown", error=error))})
+            request = read_request(line)
+        except ValueError as error:
+            fault = MeshFault(f"not a request: {error}", hint="mesh and mesh-sync are to be of one version")
+            self._reply(number, {"answer": pack(Answer("unknown", error=fault))})
+            return
+        if isinstance(request, Belief):
+            self._reply(number, self._belief(performer, request))
+        elif request.id in self._waiting:
+            fault = MeshFault("an intent of this id is asked for already")
+            self._reply(number, {"answer": pack(Answer("unknown", error=fault))})
+        else:
+            self._ask(performer, number, request)
 
-    def _belief(self, performer: Performer, lease: str, session: str) -> dict[str, Any]:
-        until_ms = performer.engine.believed_until_ms(lease, session)
+    def _ask(self, performer: Performer, number: int, intent: Intent) -> None:
+        self._waiting[intent.id] = number
+        try:
+            with self._node_lock():
+                performer.feed(Ask(intent))
+                performer.keep()
+        except MeshError as error:
+            self._waiting.pop(intent.id, None)
+            self._reply(number, {"answer": pack(Answer("unknown", error=error))})
+        self._deliver(performer)
+
+    def _belief(self, performer: Performer, asked: Belief) -> dict[str, Any]:
+        until_ms = performer.engine.believed_until_ms(asked.lease, asked.session)
         return {"left_ms": None if until_ms is None else max(0, until_ms - performer.clock.now_ms())}
 
     def _deliver(self, performer: Performer) -> None:

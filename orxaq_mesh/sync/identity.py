@@ -18,6 +18,7 @@ from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.record import NOTHING, Record, Seal
 from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.sync.wire import owner_of
 
 Entry = dict[str, Any]
 
@@ -65,7 +66,13 @@ def memory_of(journal: Journal) -> Memory:
             case "seen":
                 seen = (entry["epoch"], entry["seal"])
             case "hold":
-                holds[entry["record"]] = Hold(entry["lease"], entry["session"], entry["record"], entry["owner"])
+                holds[entry["record"]] = Hold(
+                    entry["lease"],
+                    entry["session"],
+                    entry["record"],
+                    owner_of(entry.get("owner")),
+                    entry.get("waits") is True,
+                )
     start = next((e for e in reversed(journal.entries) if e["is"] == "identity"), {}).get("prev", NOTHING)
     last = (records[-1].seq, records[-1].id) if records else (0, start)
     return Memory(records, last, seal, seen, tuple(holds.values()))

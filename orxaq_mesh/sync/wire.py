@@ -1,6 +1,7 @@
 """Between a command and the mesh-sync of its node: a socket in the home, one JSON line each way.
 
-Knows: how a request reaches a running mesh-sync and how an answer comes back.
+Knows: how a request reaches a running mesh-sync and how an answer comes back; the type of every field of a request,
+for whatever writes to the socket must not become a fault of mesh-sync.
 Knows not: what an intent means.
 
     {"op":"ask","intent":{...}}                      -> {"answer":{...}}     when its verdict is there
@@ -11,18 +12,111 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from orxaq_mesh import errors
 from orxaq_mesh.effects import Answer, Intent
+from orxaq_mesh.record import MAX_INT, type_flaw
 
 MAX_REQUEST_BYTES = 256 * 1024
+MAX_PID = 2**31 - 1
+MAX_WORD = 1024
+_WORDS = frozenset({"lease", "session", "name", "log", "once", "record"})
 _FAMILIES = {
     family.code: family for family in (errors.MeshFault, errors.Usage, errors.Unreachable, errors.InvalidLedger)
 }
+
+
+class Belief(NamedTuple):
+    """Asks how long a session may still act under a lease."""
+
+    lease: str
+    session: str
+
+
+def read_request(line: bytes) -> Intent | Belief:
+    """What one line asks for.
+
+    Raises:
+        ValueError: a field is missing, unknown or of another type.
+    """
+    request = _object(orjson.loads(line), "the request")
+    op = request.pop("op", None)
+    if op == "ask":
+        _only(request, {"intent"})
+        return intent_of(request["intent"])
+    if op != "belief":
+        raise ValueError(f"no such op: {str(op)[:40]!a}")
+    _only(request, set(Belief._fields))
+    return Belief(_text(request, "lease"), _text(request, "session"))
+
+
+def intent_of(value: object) -> Intent:
+    """The intent that a caller sent, every field of it of its type.
+
+    Raises:
+        ValueError: it is none.
+    """
+    fields = _object(value, "an intent")
+    _only(fields, set(Intent._fields))
+    _text(fields, "id")
+    _text(fields, "kind")
+    _check_wish(_object(fields["wish"], "wish"))
+    if type(fields["wait"]) is not bool:
+        raise ValueError("wait is no boolean")
+    if fields["owner"] is not None and owner_of(fields["owner"]) is None:
+        raise ValueError("owner is no process: null, or [pid, start, boot]")
+    if not _is_moment(fields["asked_ms"]):
+        raise ValueError("asked_ms is no integer")
+    if fields["deadline_ms"] is not None and not _is_moment(fields["deadline_ms"]):
+        raise ValueError("deadline_ms is no integer, and not null")
+    return Intent(**fields)
+
+
+def owner_of(value: object) -> list[Any] | None:
+    """The process on whose behalf a lease is renewed, as plain JSON; None for whatever names no process."""
+    match value:
+        case [int(pid), str(), str()] if type(pid) is int and 0 < pid <= MAX_PID:
+            return list(value)
+    return None
+
+
+def _check_wish(wish: dict[str, Any]) -> None:
+    """What is asked of a wish before the kind's own schema is: that its words are words."""
+    if flaw := type_flaw(wish):
+        raise ValueError(f"wish: {flaw}")
+    for field in _WORDS & wish.keys():
+        _text(wish, field)
+    if "under" in wish:
+        under = _object(wish["under"], "under")
+        for field in _WORDS & under.keys():
+            _text(under, field)
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise ValueError(f"{what} is no object")
+    return value
+
+
+def _only(value: Mapping[str, Any], fields: set[str]) -> None:
+    if odd := sorted(value.keys() ^ fields):
+        raise ValueError(f"{'missing' if odd[0] in fields else 'unknown'} field: {odd[0][:40]!a}")
+
+
+def _text(value: Mapping[str, Any], field: str) -> str:
+    text = value[field]
+    if type(text) is not str or len(text) > MAX_WORD:
+        raise ValueError(f"{field} is no string of at most {MAX_WORD} characters")
+    return text
+
+
+def _is_moment(value: object) -> bool:
+    return type(value) is int and abs(value) <= MAX_INT
 
 
 def pack(answer: Answer) -> dict[str, Any]:
