@@ -10,6 +10,7 @@ Knows not: printing; no law of the ledger (`inspect.verify`). It changes nothing
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orxaq_mesh import status as status_room
 from orxaq_mesh.errors import MeshError
 from orxaq_mesh.home.clock import Clock
+from orxaq_mesh.home.files import read_json_cache
 from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.keyfiles import load
 from orxaq_mesh.home.locks import holder
@@ -26,12 +28,15 @@ from orxaq_mesh.text import clean
 
 if TYPE_CHECKING:
     from orxaq_mesh.mesh import Mesh
+    from orxaq_mesh.store.git import GitStore
 
 GOOD, LOOK, BAD = "good", "look", "bad"
 GIT_FLOOR = (2, 39)
 CLOCK_SLACK_MS = 120_000
 LOW_DISK_BYTES = 200 * 1024 * 1024
 GIT_TIMEOUT_S = 10
+NO_DAMAGE = frozenset({"CLOSED", "DIGEST", "RULES"})
+"""Alarms after which the hub's trunk need not change: nobody answers, two versions judge, one version is too old."""
 
 _KNOWN_BAD = (
     ((2, 39, 0), (2, 39, 1), "CVE-2022-41903: upgrade to 2.39.1 or later"),
@@ -178,19 +183,10 @@ def _store(mesh: Mesh) -> Iterator[Finding]:
 
 
 def _hub(mesh: Mesh) -> Iterator[Finding]:
-    from orxaq_mesh.home.process import environment
-    from orxaq_mesh.store.git import GitStore
     from orxaq_mesh.store.housekeeping import object_format
 
     me, settings = mesh.identity(), mesh.settings
-    store = GitStore(
-        mesh.home.store,
-        settings.hub or me.hub,
-        environ=environment(),
-        trunk=me.trunk,
-        timeout_ms=settings.timeout_ms,
-        ssh_control_dir=str(mesh.home.path / "ssh"),
-    )
+    store = _store_at(mesh)
     begun_ms = Clock().now_ms()
     try:
         tips = store.poll()
@@ -209,14 +205,79 @@ def _hub(mesh: Mesh) -> Iterator[Finding]:
     )
 
 
+def _store_at(mesh: Mesh) -> GitStore:
+    from orxaq_mesh.home.process import environment
+    from orxaq_mesh.store.git import GitStore
+
+    me, settings = mesh.identity(), mesh.settings
+    return GitStore(
+        mesh.home.store,
+        settings.hub or me.hub,
+        environ=environment(),
+        trunk=me.trunk,
+        timeout_ms=settings.timeout_ms,
+        ssh_control_dir=str(mesh.home.path / "ssh"),
+    )
+
+
 def _ledger(mesh: Mesh) -> Iterator[Finding]:
-    found = mesh.status()
+    found = status_room.status(mesh, fresh_ms=0)
+    if (fault := found["fault"]) and not found["alarms"]:
+        yield Finding(BAD, "ledger", fault["message"], fault["hint"] if fault["hint"] != "mesh doctor" else "")
     for alarm in found["alarms"]:
         yield Finding(BAD, "ledger", f"{alarm['law']}: {alarm['reason']}", f"mesh explain {alarm['law']}; mesh verify")
     if found["pending"]:
         yield Finding(LOOK, "ledger", f"{found['pending']} records wait to reach the hub", "mesh sync")
-    if not found["alarms"]:
+    if not found["alarms"] and not fault:
         yield Finding(GOOD, "ledger", f"epoch {found['epoch']}, no alarm")
 
 
-CHECKS: tuple[Check, ...] = (_git, _home, _key, _journal, _locks, _clock, _store, _hub, _ledger)
+def _mend(mesh: Mesh) -> Iterator[Finding]:
+    """How the hub's trunk becomes again what this node read last and found sound."""
+    found = mesh.status(offline=True)
+    laws = {alarm["law"] for alarm in found["alarms"]}
+    if not laws or laws & NO_DAMAGE:
+        return
+    store, sound = _store_at(mesh), read_json_cache(mesh.home.cache / "snapshot.json").get("trunk")
+    try:
+        shown = store.poll().get(store.trunk)
+        known = [oid for oid in (sound, shown) if oid and store.has(oid)]
+    finally:
+        store.close()
+    if sound not in known:
+        yield Finding(BAD, "mend", "this node lost what it read last", "mesh doctor on another node")
+    elif sound != shown:
+        what = (
+            f"look first who changed the hub, and why. Then one node gives it back what it knows: the one with the "
+            f"highest epoch (this one: {found['epoch']}). What others sealed on another history is undone"
+        )
+        yield Finding(BAD, "mend", what, mend_line(store, sound, shown, found["epoch"], known=shown in known))
+
+
+def mend_line(store: GitStore, sound: str, shown: str | None, epoch: int, *, known: bool) -> str:
+    """The shell's line that gives the hub a sound trunk.
+
+    Args:
+        store: the node's own; it has `sound`.
+        sound: the commit that was read last and found sound.
+        shown: the commit that the hub shows now; None: the branch is gone.
+        epoch: that of `sound`.
+        known: whether the store has `shown`. Where it was refused for bad objects no commit may stand on it, or they
+            would be refused for ever (trap B7): then the branch is moved, from exactly there.
+    """
+    git, hub, ref = (
+        f"git --git-dir {shlex.quote(str(store.path))}",
+        shlex.quote(store.hub_url),
+        f"refs/heads/{store.trunk}",
+    )
+    if shown is None:
+        return f"{git} push {hub} {sound}:{ref}"
+    if not known:
+        return f"{git} push --force-with-lease={ref}:{shown} {hub} {sound}:{ref}"
+    author = "-c user.name=mesh -c user.email=mesh@localhost"
+    commit = f"commit-tree '{sound}^{{tree}}' -p {shown} -m 'mesh: the ledger as it was at epoch {epoch}'"
+    # Without `&&`, a commit that failed would leave an empty name before the colon, which deletes the branch.
+    return f'new=$({git} {author} {commit}) && {git} push {hub} "$new:{ref}"'
+
+
+CHECKS: tuple[Check, ...] = (_git, _home, _key, _journal, _locks, _clock, _store, _hub, _ledger, _mend)
