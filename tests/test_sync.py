@@ -25,6 +25,7 @@ from orxaq_mesh.errors import MeshFault, Unreachable
 from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.keyfiles import load
 from orxaq_mesh.home.place import Home
+from orxaq_mesh.home.process import ProcessId, alive, identify
 from orxaq_mesh.inspect.checking import verify
 from orxaq_mesh.kinds import KINDS
 from orxaq_mesh.store import Change
@@ -34,7 +35,7 @@ from orxaq_mesh.sync.daemon import Daemon, _Caller
 from orxaq_mesh.sync.identity import identity_of, memory_of
 from orxaq_mesh.sync.performer import Performer
 from tests.daemons import DEADLINE_S, MeshSync, Sleeper, mesh_command, node, small_fleet
-from tests.hubs import Hub, file_hub, ssh_hub
+from tests.hubs import Hub, file_hub, ssh_hub, wait_until
 
 TTL_MS = 1200
 
@@ -340,6 +341,36 @@ def test_C9_a_holder_stopped_past_its_ttl_wakes_and_is_fenced(fleet: dict[str, P
     for home in fleet.values():
         verdicts = {item.record.id: item.verdict.outcome for item in node(home).history().judged}
         assert (verdicts[late.record], verdicts[wrote.record]) == ("fenced", "applied")
+
+
+# A command that is ended.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_PUSH_a_command_ended_while_git_runs_leaves_no_git_and_no_hook_behind(
+    number: signal.Signals, fleet: dict[str, Path], hub: Hub
+) -> None:
+    pids = hub.path / "pids"
+    hub.hook("pre-receive", f"echo $$ $PPID >> {pids}; exec sleep 600")
+    before, started = signed(fleet["oak"]), list[ProcessId | None]()
+    argv = [sys.executable, "-m", "orxaq_mesh", "publish", "t", "y", "--home", str(fleet["oak"])]
+    command = subprocess.Popen(argv, env={**os.environ, "MESH_PROFILE": "lan"})
+    try:
+        wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"), DEADLINE_S)
+        started = [identify(int(pid)) for pid in pids.read_text().split()]
+        assert None not in started
+        command.send_signal(number)
+        assert command.wait(DEADLINE_S) == 128 + number
+        wait_until(lambda: not any(alive(process) for process in started if process), DEADLINE_S)
+    finally:
+        command.kill()
+        command.wait()
+        for process in started:
+            if process and alive(process):
+                os.kill(process.pid, signal.SIGKILL)
+    assert len(signed(fleet["oak"])) == len(before) + 1
+    (hub.path / "hooks" / "pre-receive").unlink()
+    nothing_lost(fleet)  # what was signed goes out with the next pass
 
 
 # Outboxes that cannot be had.

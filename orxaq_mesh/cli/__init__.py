@@ -21,10 +21,11 @@ from typing import Any, NoReturn
 
 def main() -> NoReturn:
     """The program `mesh`, also called `orxaq-mesh`."""
-    from orxaq_mesh.cli.faults import whole_streams
+    from orxaq_mesh.cli.faults import leave_tidily, whole_streams
     from orxaq_mesh.cli.screen import asked
 
     whole_streams()
+    leave_tidily()
     if (options := asked(sys.argv[1:])) is not None:
         sys.exit(_status(options))
     from orxaq_mesh.cli.app import run
@@ -50,7 +51,8 @@ def _status(options: dict[str, Any]) -> int:
 def sync_main() -> NoReturn:
     """The program `mesh-sync`."""
     from orxaq_mesh.cli.app import run_sync
-    from orxaq_mesh.cli.faults import whole_streams
+    from orxaq_mesh.cli.faults import leave_tidily, whole_streams
 
     whole_streams()
+    leave_tidily()
     sys.exit(run_sync(sys.argv[1:]))

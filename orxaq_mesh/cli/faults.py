@@ -48,6 +48,20 @@ def _settle(stream: IO[str]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def leave_tidily() -> None:
+    """Let SIGTERM and SIGHUP unwind a command: its git processes end, what is open is closed; exit 128 + the signal."""
+    import signal
+
+    def leave(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` means it
+            signal.signal(number, leave)
+
+
 def whole_streams() -> None:
     """Stand in for standard streams that were closed, so that no file of ours is taken for one of them.
 
