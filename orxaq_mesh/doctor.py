@@ -222,9 +222,13 @@ def _store_at(mesh: Mesh) -> GitStore:
 
 def _ledger(mesh: Mesh) -> Iterator[Finding]:
     found = status_room.status(mesh, fresh_ms=0)
-    if (fault := found["fault"]) and not found["alarms"]:
+    fault = found["fault"]
+    away = fault is not None and fault["code"] == "unreachable"
+    if fault and not found["alarms"]:
         yield Finding(BAD, "ledger", fault["message"], fault["hint"] if fault["hint"] != "mesh doctor" else "")
     for alarm in found["alarms"]:
+        if away and alarm["law"] == "CLOSED":
+            continue  # `_hub` says so already
         yield Finding(BAD, "ledger", f"{alarm['law']}: {alarm['reason']}", f"mesh explain {alarm['law']}; mesh verify")
     if found["pending"]:
         yield Finding(LOOK, "ledger", f"{found['pending']} records wait to reach the hub", "mesh sync")
