@@ -71,7 +71,7 @@ class MeshSync:
         """The events that were logged, of one name and with these facts."""
         lines = self.log.read_bytes().split(b"\n")[:-1]
         found = [json.loads(line) for line in lines]
-        found = [event for event in found if name in (None, event["event"])]
+        found = [event for event in found if name in (None, event.get("event"))]
         return [event for event in found if all(event.get(key) == value for key, value in facts.items())]
 
     def wait_for(self, name: str, count: int = 1, **facts: Any) -> dict[str, Any]:

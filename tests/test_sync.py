@@ -23,6 +23,8 @@ import pytest
 
 from orxaq_mesh.errors import MeshFault, Unreachable
 from orxaq_mesh.home.journal import Journal
+from orxaq_mesh.home.locks import NodeLock
+from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.keyfiles import load
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import ProcessId, alive, identify
@@ -534,7 +536,8 @@ def test_C16_cache_and_store_may_be_deleted_between_any_two_operations(fleet: di
 def test_C16_cache_and_store_are_deleted_under_a_running_mesh_sync(fleet: dict[str, Path]) -> None:
     with MeshSync(fleet["oak"]) as sync:
         for name in ("cache", "store.git", "cache", "store.git"):
-            shutil.rmtree(fleet["oak"] / name)
+            with NodeLock(Home(fleet["oak"]), "node"):  # between two operations of mesh-sync, not in the middle of one
+                shutil.rmtree(fleet["oak"] / name)
             assert node(fleet["oak"]).publish("t", "y", {}).verdict == "applied"
             assert node(fleet["elm"]).publish("t", "y", {}).verdict == "applied"
         sync.wait_for("sealed", count=8, kind="event.publish")
