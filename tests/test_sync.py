@@ -23,9 +23,8 @@ import pytest
 
 from orxaq_mesh.errors import MeshFault, Unreachable
 from orxaq_mesh.home.journal import Journal
-from orxaq_mesh.home.locks import NodeLock
-from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.keyfiles import load
+from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import ProcessId, alive, identify
 from orxaq_mesh.inspect.checking import verify
