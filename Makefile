@@ -44,7 +44,7 @@ bench: $(READY) ## the table of ratios; also written as JSON
 	@$(BIN)/python -m tools.bench
 
 race: $(READY) ## twenty processes race for one lease (ROUNDS=50)
-	@MESH_RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/race
+	@MESH_RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q -o faulthandler_timeout=900 tests/race
 
 sim: $(READY) ## the fold's properties with many examples, then long schedules of a fleet (SEED=0 STEPS=2000)
 	@SEED=$(SEED) STEPS=$(STEPS) $(BIN)/python -m pytest -q --hypothesis-profile=long --hypothesis-seed=$(SEED) \

@@ -128,7 +128,11 @@ def living(folder: Path) -> list[str]:
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                found.append((process / "cmdline").read_text() + (process / "environ").read_text())
+                found.append(
+                    b" ".join((process / part).read_bytes() for part in ("cmdline", "environ")).decode(
+                        "utf-8", "replace"
+                    )
+                )
         found = [process.replace("\0", " ") for process in found]
     else:
         argv = ["ps", "axeww", "-o", "command="]

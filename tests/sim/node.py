@@ -36,6 +36,7 @@ class SimPerformer(Performer):
         self.say = node.said
         self.dice = node.world.random.random
         self._quiet_outboxes = {}
+        self._lacking = {}
         ledger, trunk = node.restored()
         me = Me(node.name, node.log, node.sign)
         self.engine = Engine(me, ledger, memory_of(cast("Any", node.journal)), PACE, trunk)
