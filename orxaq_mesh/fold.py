@@ -19,7 +19,7 @@ import orjson
 
 from orxaq_mesh import kinds
 from orxaq_mesh.kinds import Moment, State, Verdict
-from orxaq_mesh.record import NOTHING, Record, Seal
+from orxaq_mesh.record import Record, Seal
 
 Taken = Mapping[str, Sequence[Record]]
 
@@ -138,7 +138,3 @@ def restore(data: bytes) -> State:
         return from_value(orjson.loads(data))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a snapshot: {error!r}") from None
-
-
-GENESIS_PARENT = NOTHING
-"""What the first seal names as its parent."""

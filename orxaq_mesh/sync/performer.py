@@ -46,7 +46,7 @@ from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable, Usage
 from orxaq_mesh.home.budget import Budget
 from orxaq_mesh.home.clock import Clock, boot_id, stamp
 from orxaq_mesh.home.config import Settings
-from orxaq_mesh.home.files import atomic_write, read_json_cache
+from orxaq_mesh.home.files import atomic_write, note_reading, read_json_cache
 from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.keyfiles import load as load_key
 from orxaq_mesh.home.place import Home
@@ -428,8 +428,7 @@ class Performer:
         self._kept = key
 
     def _note_reading(self, begun_ms: int) -> None:
-        value = {"boot": boot_id(), "read_ms": begun_ms, "wall_ms": self.clock.wall()}
-        atomic_write(self.home.cache / "reading.json", orjson.dumps(value))
+        note_reading(self.home.cache / "reading.json", begun_ms, self.clock.wall(), boot_id())
 
     def _compact(self) -> None:
         """Keep of the journal what may still be needed: who we are, what is not sealed, what was seen last."""
