@@ -8,7 +8,7 @@ Knows not: when to tell it (`engine`), how it is printed (`cli`).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orxaq_mesh import kinds
 from orxaq_mesh.effects import Answer, Intent
@@ -17,6 +17,9 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Once, State, Verdict
 from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.record import Record, Value
+
+if TYPE_CHECKING:
+    from orxaq_mesh.ledger import Reading
 
 
 def lease_facts(state: State, name: str) -> dict[str, Any]:
@@ -62,6 +65,17 @@ def granted(state: State, held: Lease) -> Answer:
     """A wait that ended with the lease."""
     facts = {**lease_facts(state, held.name), "epoch": held.token}
     return Answer(APPLIED, "LEASE-5", "granted", held.record, facts=facts)
+
+
+def diverged(reading: Reading) -> dict[str, Any]:
+    """The spine went another way than this node knew it: from where, and how many epochs were left (law FORK)."""
+    first, last = reading.left[0], reading.left[-1]
+    return {
+        "since": first.epoch - 1,
+        "left": {"epoch": last.epoch, "seal": last.id},
+        "epochs": len(reading.left),
+        "hint": "mesh divergence",
+    }
 
 
 def timed_out(state: State, intent: Intent, record: str | None) -> Answer:

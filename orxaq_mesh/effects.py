@@ -16,7 +16,9 @@ from orxaq_mesh.errors import MeshError, MeshFault
 from orxaq_mesh.record import NOTHING, Record, Seal, Value
 
 if TYPE_CHECKING:  # a command that only hands an intent over needs no ledger
-    from orxaq_mesh.ledger import FileChange, Finding
+    from orxaq_mesh.kinds import State
+    from orxaq_mesh.ledger import FileChange
+    from orxaq_mesh.standing import Finding
 
 COMMITTED, LOST, UNKNOWN = "committed", "lost", "unknown"
 
@@ -89,11 +91,11 @@ class Hold(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What the journal remembers: own records and last seal signed, the newest seal seen, the holds."""
+    """What the journal remembers: own records and seals signed, the newest seal seen, the holds."""
 
     records: Sequence[Record] = ()
     last: tuple[int, str] = (0, NOTHING)
-    seal: Seal | None = None
+    seals: Sequence[Seal] = ()
     seen: tuple[int, str] = (0, NOTHING)
     holds: Sequence[Hold] = ()
 
@@ -114,7 +116,14 @@ class Cancel(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """The hub was read: what changed in the trunk since the tip taken in last, and what outboxes offer."""
+    """The hub was read: what changed in the trunk since the tip taken in last, and what outboxes offer.
+
+    Attributes:
+        findings: what came into the tree and is no ledger's; all of it, where some was there before.
+        unreadable: why the trunk itself could not be had, if it could not.
+        base: `changes` are whole files, all that may hold something behind this state; None: what changed.
+        descends: whether the trunk moved forward from the tip taken in last.
+    """
 
     begun_ms: int
     ended_ms: int
@@ -122,6 +131,9 @@ class Looked(NamedTuple):
     changes: Sequence[FileChange] = ()
     findings: Sequence[Finding] = ()
     offered: Sequence[Record] = ()
+    unreadable: Sequence[Finding] = ()
+    base: State | None = None
+    descends: bool = True
 
 
 class Unreached(NamedTuple):
@@ -161,15 +173,21 @@ class Save(NamedTuple):
 
 
 class Look(NamedTuple):
-    """Read the hub."""
+    """Read the hub; with `beneath`, anew from a state of that epoch or an older one (law FORK)."""
+
+    beneath: int | None = None
 
 
 class Publish(NamedTuple):
-    """Push these records: onto the trunk under a seal, from exactly `base`; or, without a seal, to the own outbox."""
+    """Push these records: onto the trunk under a seal, from exactly `base`; or, without a seal, to the own outbox.
+
+    `mends`: damaged files of the trunk as they are to be; None: to go (law RENDER).
+    """
 
     base: str | None
     records: Sequence[Record]
     seal: Seal | None
+    mends: Mapping[str, bytes | None] = {}
 
 
 class Tell(NamedTuple):

@@ -3,7 +3,7 @@
 Knows: what callers asked for, what the hub showed last, which push is under way, what is due next.
 Knows not: git, files, processes, clocks, sockets. `sync` performs the effects and feeds back what came of them.
 Its pen (`pen`) signs, its duties (`duties`) say what is to be renewed, taken over and given back.
-Laws: PUSH, CLOSED, SEEN; everything signed is saved before it is published (SEAL, CHAIN).
+Laws: PUSH, CLOSED, SEEN, RENDER; everything signed is saved before it is published (SEAL, CHAIN).
 
     engine = Engine(me, ledger, memory, pace)
     engine.step(Ask(intent), now)             -> [Look()]                       is the hub there? what does it say?
@@ -13,8 +13,7 @@ Laws: PUSH, CLOSED, SEEN; everything signed is saved before it is published (SEA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from orxaq_mesh import answers, kinds
 from orxaq_mesh.duties import LONG_AGO_MS, Duties, Wish
@@ -46,9 +45,10 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
-from orxaq_mesh.ledger import Broken, Finding, Ledger
+from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
-from orxaq_mesh.record import Record, Seal, Value
+from orxaq_mesh.record import Record, Value, parse_path
+from orxaq_mesh.standing import Broken, Finding
 
 _TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
 
@@ -70,7 +70,7 @@ class Engine:
 
     def __init__(self, me: Me, ledger: Ledger, memory: Memory, pace: Pace, trunk: str | None = None) -> None:
         self.ledger, self.pace, self.trunk = ledger, pace, trunk
-        self.pen = Pen(me, memory, ledger.state)
+        self.pen = Pen(me, memory, ledger)
         self.duties = Duties(me.name, memory.holds)
         self.seen = memory.seen
         self.intents: dict[str, Intent] = {}
@@ -83,7 +83,7 @@ class Engine:
         self.contended = False
         self.outrun = False  # the trunk is known to have moved on: read it before the next seal
         self.broken: MeshError | None = None
-        self.findings: tuple[Finding, ...] = ()
+        self.findings: tuple[Finding, ...] = _all(ledger.flaws)
         self.parted = ""
         ledger.offer(self.pen.pending)
 
@@ -115,8 +115,8 @@ class Engine:
 
     def remember(self, memory: Memory) -> None:
         """Another process of this node wrote to the journal meanwhile: go on from there."""
-        self.pen.remember(memory, self.ledger.state)
-        self.seen = max(self.seen, memory.seen)
+        self.pen.remember(memory, self.ledger)
+        self.seen = max(self.seen, memory.seen, key=lambda seen: seen[0])
         self.duties.holds = {hold.record: hold for hold in memory.holds}
         self.ledger.offer(self.pen.pending)
 
@@ -164,9 +164,11 @@ class Engine:
     # Reading the hub.
 
     def take_in(self, look: Looked) -> list[Effect]:
-        """What a reading of the hub comes to, without acting on it."""
+        """What a reading of the hub comes to, without acting on it; a `Look` where it must be read further back."""
         self.flight = None
-        effects = self._take_in(look.trunk, look.changes, look.findings)
+        effects = self._take_in(look)
+        if any(isinstance(effect, Look) for effect in effects):
+            return effects
         self.look_begun_ms, self.failures, self.outrun = look.begun_ms, 0, False
         if self.broken is None:
             self.doubts = self.doubts if self.pen.pending else 0
@@ -176,38 +178,73 @@ class Engine:
         return effects
 
     def _looked(self, look: Looked, now: Now) -> list[Effect]:
+        before = self.ledger.state.seal
         effects = self.take_in(look)
         self.look_due_ms = now.ms + self._interval_ms(look.ended_ms - look.begun_ms)
+        if self.ledger.state.seal != before and not self.pen.pending and self.ledger.late():
+            # What waits is anybody's to seal: the dice send one before the others.
+            self.not_before_ms = max(self.not_before_ms, now.ms + int(self.pace.idle_ms * now.dice))
         return effects
 
-    def _take_in(self, trunk: str | None, changes: Sequence[Any], flaws: Sequence[Finding]) -> list[Effect]:
+    def _take_in(self, look: Looked) -> list[Effect]:
         """Fold on what the trunk brought, or raise the alarm and stay where we are (laws CLOSED, SEEN)."""
-        trial = self.ledger.fork()
-        reading = trial.read(changes)
-        findings = self._rolled_back(trunk, trial, reading.seals) or [*flaws, *reading.findings]
-        if findings:
-            return self._alarm(findings)
-        self.findings, self.broken = (), None
-        effects: list[Effect] = []
+        if look.unreadable:
+            return self._alarm(look.unreadable)
+        trial = self._trial(look)
+        reading = trial.read(look.changes, since=self.ledger.state.seal)
+        if rolled_back := self._rolled_back(look, reading):
+            return self._alarm(rolled_back)
+        if reading.deeper is not None:
+            return [Look(reading.deeper)]
+        effects = self._flaws(trial, look.findings, moved=look.trunk != self.trunk)
         if (doubt := trial.state.doubt) and doubt != self.ledger.state.doubt:
             reason = f"the seal of epoch {doubt[0]} by {doubt[1]} claims another digest than this node's fold"
             effects.append(Say("alarm", {"law": "DIGEST", "reason": reason}))
-        self.trunk, self.ledger = trunk, trial
+        suspects = trial.proofs().keys() - self.ledger.proofs().keys()
+        effects += [Say("equivocation", {"log": log, "seq": trial.proven[log][0].seq}) for log in sorted(suspects)]
+        self.trunk, self.ledger, self.broken = look.trunk, trial, None
         trial.offer(self.pen.pending)
-        if reading.seals:
-            self.seen = (trial.state.epoch, trial.state.seal)
-            effects += [Save(seen=self.seen), *self._hear(reading.judged)]
+        if reading.left:
+            effects.append(Say("diverged", answers.diverged(reading)))
+        if reading.seals or reading.left:
+            if trial.state.epoch > self.seen[0]:
+                self.seen = (trial.state.epoch, trial.state.seal)
+                effects.append(Save(seen=self.seen))
+            effects += self._hear(reading.judged)
         return effects
 
-    def _rolled_back(self, trunk: str | None, trial: Ledger, seals: Sequence[Seal]) -> list[Finding]:
-        """Law SEEN: the newest seal that this node has seen must be on the spine."""
+    def _trial(self, look: Looked) -> Ledger:
+        """The ledger that this reading goes on from; what was mended in it so far stays mended."""
+        if look.base is None:
+            return self.ledger.fork()
+        trial = Ledger(self.ledger.id, look.base, anchored=True)
+        trial.signatures = self.ledger.signatures
+        trial.recall(self.ledger.memo())
+        return trial
+
+    def _rolled_back(self, look: Looked, reading: Reading) -> list[Finding]:
+        """Law SEEN: what this node has seen is in the tree, or somebody damaged it on the way forward (law RENDER)."""
         epoch, seal = self.seen
-        there = {found.epoch: found.id for found in seals} | {trial.state.epoch: trial.state.seal}
-        if not epoch or (trunk and trial.state.epoch >= epoch and there.get(epoch, seal) == seal):
+        base = look.base.epoch if look.base else self.ledger.state.epoch if self.trunk else 0
+        lost = [finding for finding in reading.findings if finding.law == "SEEN"]
+        gone = epoch > base and seal not in reading.known
+        if not epoch or (look.trunk and not gone and (look.descends or not lost)):
             return []
-        shown = f"epoch {trial.state.epoch} ({trial.state.seal[:12]})" if trunk else "no trunk"
-        reason = f"the hub was rolled back or forked: it shows {shown} and lacks the seal of epoch {epoch}"
-        return [Finding("SEEN", "", 0, f"{reason} ({seal[:12]}) that this node has seen")]
+        tip = f"epoch {reading.seals[-1].epoch} ({reading.seals[-1].id[:12]})" if reading.seals else "an older tip"
+        reason = (
+            f"the hub was rolled back or forked: it shows {tip if look.trunk else 'no trunk'} and lacks the seal of"
+        )
+        return [Finding("SEEN", "", 0, f"{reason} epoch {epoch} ({seal[:12]}) that this node has seen"), *lost]
+
+    def _flaws(self, trial: Ledger, found: Sequence[Finding], *, moved: bool) -> list[Effect]:
+        """What is damaged in the tree is told once, and mended by whoever publishes next (law RENDER)."""
+        for path in [path for path in trial.mends if parse_path(path) is None] if moved else ():
+            del trial.mends[path], trial.flaws[path]
+        for finding in found:
+            trial.mends[finding.file] = None
+            trial.flaws[finding.file] = [finding]
+        known, self.findings = self.findings, _all(trial.flaws)
+        return [Say("alarm", finding._asdict()) for finding in self.findings if finding not in known]
 
     def _alarm(self, findings: Sequence[Finding]) -> list[Effect]:
         known, self.findings = self.findings, tuple(findings)
@@ -282,7 +319,8 @@ class Engine:
             # Others were lost too; the first of them to come back seals for all.
             self.not_before_ms = self.look_due_ms = now.ms + int(min(self.pace.waiting_ms, 400) * now.dice)
             return self._sent_for_admission(publish)
-        effects = self._take_in(ended.trunk, ended.changes, ())
+        effects: list[Effect] = [Say("mended", {"files": sorted(publish.mends)})] if publish.mends else []
+        effects += self._take_in(Looked(now.ms, now.ms, ended.trunk, ended.changes))
         self.flight, self.outrun = None, False
         # Counted from the last reading: outboxes are only seen there, and a busy node must not forget them.
         self.look_due_ms = max(now.ms, (self.look_begun_ms or 0) + self._interval_ms())
@@ -311,7 +349,7 @@ class Engine:
 
     def _hear(self, judged: Sequence[Judged]) -> list[Effect]:
         effects: list[Effect] = []
-        self.pen.settle(self.ledger.state)
+        self.pen.settle(self.ledger)
         before_ms = LONG_AGO_MS if self.look_begun_ms is None else self.look_begun_ms
         self.duties.confirm(self.ledger.state, self.pen.me.log, judged, self.flight[1] if self.flight else before_ms)
         for item in judged:
@@ -449,14 +487,15 @@ class Engine:
 
     def _publish_due_ms(self) -> int | None:
         """When the next push may go; None where there is nothing to push, or only others can do more for it."""
-        if not self.pen.pending or not (self._wants_outbox() or (self._may_seal() and not self.outrun)):
+        seals = self._may_seal() and not self.outrun and (bool(self.pen.pending) or self.ledger.late())
+        if not (self._wants_outbox() or seals):
             return None
         return max(self.not_before_ms, self.push_ready_ms)
 
     @property
     def can_publish(self) -> bool:
         """Whether this node itself can bring further what waits here; else others must seal it."""
-        return bool(self.pen.pending) and (self._may_seal() or self._outbox_lacks())
+        return (self._may_seal() and (bool(self.pen.pending) or self.ledger.late())) or self._outbox_lacks()
 
     def _wants_outbox(self) -> bool:
         """Whether others are to see what waits here: after a lost push they may seal it for us."""
@@ -467,7 +506,7 @@ class Engine:
         return member is not None and member.may_seal()
 
     def _outbox_lacks(self) -> bool:
-        return self.pen.pending[-1].seq > self.outbox_seq
+        return bool(self.pen.pending) and self.pen.pending[-1].seq > self.outbox_seq
 
     def _publish(self, now: Now) -> list[Effect]:
         due_ms = self._publish_due_ms()
@@ -479,15 +518,16 @@ class Engine:
 
     def _seal(self, now: Now) -> list[Effect]:
         """Close the next epoch over all that waits; a seal that was signed on this parent goes out again as it is."""
-        known = self.pen.seal
+        known = self.pen.seals.get(self.ledger.state.seal)
         seal = self.pen.sign_seal(self.ledger, now)
         effects: list[Effect] = [] if seal is known else [Save(seal=seal)]
         try:
             taken = self.ledger.taken_by(seal)
         except Broken as broken:
             return self._blocked(broken, now)
-        records = tuple(record for run in taken.values() for record in run)
-        return effects + self._launch(Publish(self.trunk, records, seal), now)
+        records = [record for run in taken.values() for record in run]
+        records += [record for log in seal.proofs for record in self.ledger.proven[log]]
+        return effects + self._launch(Publish(self.trunk, tuple(records), seal, dict(self.ledger.mends)), now)
 
     def _blocked(self, broken: Broken, now: Now) -> list[Effect]:
         """What the one seal signed on this parent takes in is not here (any more): let others seal on it."""
@@ -499,6 +539,10 @@ class Engine:
     def _launch(self, publish: Publish, now: Now) -> list[Effect]:
         self.flight = (publish, now.ms)
         return [publish]
+
+
+def _all(flaws: Mapping[str, Sequence[Finding]]) -> tuple[Finding, ...]:
+    return tuple(finding for path in sorted(flaws) for finding in flaws[path])
 
 
 _WAITING_KINDS = ("lease.acquire", "lease.take")

@@ -24,6 +24,15 @@ from orxaq_mesh.record import Record, Seal
 Taken = Mapping[str, Sequence[Record]]
 
 
+class Epoch(NamedTuple):
+    """What one seal closes over: its parent's id, its records by log, what goes first, and whom it suspends."""
+
+    parent: str
+    taken: Taken
+    first: Sequence[str] = ()
+    suspended: Iterable[str] = ()
+
+
 class Judged(NamedTuple):
     """A sealed record, its epoch and its verdict."""
 
@@ -32,19 +41,31 @@ class Judged(NamedTuple):
     verdict: Verdict
 
 
-def in_order(parent: str, taken: Taken) -> list[Record]:
-    """The records of one epoch in the order in which they are judged (law EPOCH)."""
+def in_order(parent: str, taken: Taken, first: Sequence[str] = ()) -> list[Record]:
+    """The records of one epoch in the order in which they are judged (law EPOCH).
+
+    Args:
+        parent: id of the seal before.
+        taken: log -> its new records, by seq.
+        first: ids in the order in which another side judged them before (`over`); those taken in here go first.
+    """
     if len(taken) == 1:
         return list(next(iter(taken.values())))
     logs = sorted(taken, key=lambda log: hashlib.sha256((parent + log).encode()).digest())
-    return [record for log in logs for record in taken[log]]
+    ordered = [record for log in logs for record in taken[log]]
+    if not first:
+        return ordered
+    place = {id_: number for number, id_ in enumerate(first)}
+    return sorted(ordered, key=lambda record: place.get(record.id, len(place)))  # stable: the rest stays as it was
 
 
-def _judge(state: State, parent: str, taken: Taken, moment: Moment) -> list[Judged]:
+def _judge(state: State, moment: Moment, epoch: Epoch) -> list[Judged]:
+    for log in sorted(epoch.suspended):
+        kinds.suspend(state, log, moment)
     for family in kinds.FAMILIES:
         family.open_epoch(state, moment)
-    apply, epoch = kinds.apply, moment.epoch
-    return [Judged(record, epoch, apply(state, record, moment)) for record in in_order(parent, taken)]
+    apply, number = kinds.apply, moment.epoch
+    return [Judged(record, number, apply(state, record, moment)) for record in in_order(*epoch[:3])]
 
 
 def next_digest(digest: str, judged: Iterable[Judged]) -> str:
@@ -56,9 +77,16 @@ def next_digest(digest: str, judged: Iterable[Judged]) -> str:
     return hashlib.sha256(f"{digest}\n{''.join(lines)}".encode()).hexdigest()
 
 
-def apply(state: State, seal: Seal, taken: Taken) -> list[Judged]:
-    """Fold one standing seal onto the state, and say what came of each record that it takes in."""
-    judged = _judge(state, seal.parent, taken, Moment(seal.epoch, seal.id))
+def apply(state: State, seal: Seal, taken: Taken, first: Sequence[str] = ()) -> list[Judged]:
+    """Fold one standing seal onto the state, and say what came of each record that it takes in.
+
+    Args:
+        state: what its parent came to; it is changed.
+        seal: the seal.
+        taken: log -> the records that it takes in, by seq.
+        first: the ids that go first (see `in_order`).
+    """
+    judged = _judge(state, Moment(seal.epoch, seal.id), Epoch(seal.parent, taken, first, seal.proofs))
     state.epoch, state.seal, state.at, state.rules = seal.epoch, seal.id, seal.at, seal.rules
     state.heads.update(seal.heads)
     state.records += len(judged)
@@ -83,12 +111,11 @@ class Draft(NamedTuple):
     judged: list[Judged]
 
 
-def draft(state: State, taken: Taken) -> Draft:
-    """What sealing these records next would come to. The state stays as it is."""
+def draft(state: State, epoch: Epoch, number: int) -> Draft:
+    """What closing this epoch under this number would come to. The state stays as it is."""
     trial = copy(state)
-    moment = Moment(state.epoch + 1)
-    judged = _judge(trial, state.seal, taken, moment)
-    return Draft(moment.epoch, next_digest(state.digest, judged), judged)
+    judged = _judge(trial, Moment(number), epoch)
+    return Draft(number, next_digest(state.digest, judged), judged)
 
 
 def copy(state: State) -> State:

@@ -1,57 +1,56 @@
 """Reading: from the files of a tree to a verified ledger, and what the next seal may take in.
 
-Knows: which lines are authentic (laws LINE, SIG, CHAIN) and which seals stand (law SEAL).
-Knows not: where files come from, commits, clocks; what a record means (`kinds`), how lines lie in files (`reconcile`).
+Knows: which lines of a file are sound, what a damaged file is to be again, what waits (laws LINE, CHAIN, RENDER).
+Knows not: where files come from, commits, clocks; what a record means (`kinds`), which way a fork goes (`spine`).
 
     ledger = Ledger(ledger_id)
     reading = ledger.read([Change("ledger/epochs/000000/0000000001.ndjson", None, b"...")])
     reading.findings                 # law, file, line, reason; empty when all is well
     ledger.state                     # what the fold made of it
+    ledger.mends                     # damaged files, as they are to be: for whoever publishes next
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.keys import PublicKey, namespace, verify
-from orxaq_mesh.kinds import APPLIED, Moment, State
-from orxaq_mesh.kinds.node import RECOVERY, log_of, members
+from orxaq_mesh.keys import namespace
+from orxaq_mesh.kinds import State
+from orxaq_mesh.kinds.node import RECOVERY, members
+from orxaq_mesh.reconcile import capped, union
 from orxaq_mesh.record import (
-    NOTHING,
     SEGMENT_LINES,
     BadLine,
-    Place,
     Record,
     Seal,
     Value,
-    epoch_place,
     line_id,
     log_place,
     parse_path,
 )
 from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.spine import Spine
+from orxaq_mesh.standing import (
+    Broken,
+    Finding,
+    Standing,
+    is_admitted,
+    is_known,
+    is_pair,
+    key_of,
+    last_of,
+    signature_holds,
+)
 
 MAX_HEADS = 300
 """A seal takes in at most so many logs, so that its line stays well under 64 KiB; the rest waits for the next one."""
-
-
-class Finding(NamedTuple):
-    """A law broken in a ledger: where, and how. `line` counts from 1; 0 is the file as a whole."""
-
-    law: str
-    file: str
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.law}: {self.reason}"
+MAX_WANTED = 1000
+"""So many records are remembered that seals name and nobody has shown: a hostile one costs no more."""
 
 
 class FileChange(Protocol):
@@ -71,19 +70,46 @@ class FileChange(Protocol):
 
 
 class Reading(NamedTuple):
-    """What reading brought: the verdicts of the epochs that came with it, and the findings."""
+    """What reading brought.
+
+    Attributes:
+        judged: the verdicts of the epochs that are new on the spine's chosen way.
+        seals: those epochs' seals.
+        findings: what is wrong with the files.
+        known: ids of all seals that the tree was seen to hold.
+        deeper: nothing was taken in: read on from a state of this epoch or an older one. What came may change what
+            lies beneath the present base.
+        left: the seals that were on the chosen way before, and are no longer (law FORK).
+    """
 
     judged: list[Judged]
     seals: list[Seal]
     findings: list[Finding]
+    known: frozenset[str] = frozenset()
+    deeper: int | None = None
+    left: Sequence[Seal] = ()
 
 
-class Broken(ValueError):
-    """A seal does not stand, or a record is not authentic."""
+class _News:
+    """What the lines of some files come to, before it is known what of it is sound."""
 
-    def __init__(self, law: str, place: Place, reason: str) -> None:
-        super().__init__(reason)
-        self.finding = Finding(law, place.file, place.line, reason)
+    def __init__(self) -> None:
+        self.seals: list[Seal] = []
+        self.records: list[Record] = []
+        self.old_seals: list[Seal] = []
+        self.pairs: list[tuple[Record, Record]] = []
+        self.files: dict[str, FileChange] = {}
+        self.bad: dict[str, set[bytes]] = {}
+        self.disorder: set[str] = set()
+        self.findings: dict[str, list[Finding]] = {}
+
+    def found(self, finding: Finding, bad: bytes | None = None) -> None:
+        """Note what is wrong; `bad`: a line that is to go."""
+        self.findings.setdefault(finding.file, []).append(finding)
+        if bad is None:
+            self.disorder.add(finding.file)
+        else:
+            self.bad.setdefault(finding.file, set()).add(bad)
 
 
 class Ledger:
@@ -92,222 +118,340 @@ class Ledger:
     Args:
         ledger_id: the genesis record's id, 64 hex; None takes whatever the first seal founds.
         state: a state to go on from (a snapshot); None begins at genesis.
+        anchored: what is read first are whole files behind that state, not what changed since.
 
     Attributes:
-        signatures: which are checked: "heads" (law SIG), "every", or "none" for lines that were read before.
+        spine: all that lies behind a base: every side of a fork that is still open.
+        waiting: id -> record, of those that the tip has not taken in: in the tree, or offered.
+        offered: id -> record, of those that are in no tree yet (an outbox, the journal): no vote is read from them.
+        mends: path -> what a damaged file is to be; None: it is to go (law RENDER).
+        flaws: path -> what is wrong with it.
+        proven: log -> two records that its key signed for one seq (law CHAIN).
+        forked: the epoch behind which the oldest fork ever seen lies; None: there was none.
+        settles: whether what is decided behind the base is let go; else all of it stays to be looked at.
+        wanted: id of a line that seals lack -> the epoch from which they would have to be read again.
     """
 
-    def __init__(self, ledger_id: str | None = None, state: State | None = None) -> None:
-        self.id = ledger_id or (state.ledger if state and state.ledger else None)
-        self.state = state or kinds.new_state()
+    def __init__(self, ledger_id: str | None = None, state: State | None = None, *, anchored: bool = False) -> None:
+        known = ledger_id or (state.ledger if state and state.ledger else None)
+        self.spine = Spine(state or kinds.new_state(), Standing(known))
         self.waiting: dict[str, Record] = {}
-        self._verified: set[str] = set()
-        self.signatures = "heads"
+        self.offered: dict[str, Record] = {}
+        self.mends: dict[str, bytes | None] = {}
+        self.flaws: dict[str, list[Finding]] = {}
+        self.proven: dict[str, tuple[Record, Record]] = {}
+        self.forked: int | None = None
+        self.wanted: dict[str, int] = {}
+        self.settles = True
+        self._anchored = anchored
 
     def fork(self) -> Ledger:
         """A ledger that goes on from here on its own; this one stays as it is."""
-        twin = Ledger(self.id, fold.copy(self.state))
-        twin.waiting, twin._verified = dict(self.waiting), set(self._verified)
-        twin.signatures = self.signatures
+        twin = Ledger(anchored=self._anchored)
+        twin.spine, twin.forked, twin.settles = self.spine.fork(), self.forked, self.settles
+        for name in ("waiting", "offered", "mends", "flaws", "proven", "wanted"):
+            setattr(twin, name, dict(getattr(self, name)))
         return twin
+
+    @property
+    def id(self) -> str | None:
+        """The ledger's id."""
+        return self.spine.standing.id
+
+    @id.setter  # noqa: A003
+    def id(self, ledger_id: str) -> None:
+        self.spine.standing.id = ledger_id
+
+    @property
+    def signatures(self) -> str:
+        """Which are checked: see `Standing`."""
+        return self.spine.standing.signatures
+
+    @signatures.setter
+    def signatures(self, which: str) -> None:
+        self.spine.standing.signatures = which
+
+    @property
+    def state(self) -> State:
+        """What the fold came to at the spine's tip. Not to be changed."""
+        return self.spine.tip
+
+    @property
+    def base(self) -> State:
+        """The state behind which everything may still have to be judged again; `state`, where no fork is open."""
+        return self.spine.base
 
     # Reading (design: fetch -> changed paths only -> lines beyond the known heads -> ... -> fold on).
 
-    def read(self, changes: Iterable[FileChange]) -> Reading:
+    def read(self, changes: Iterable[FileChange], since: str | None = None) -> Reading:
         """Take in what changed in the trunk, as far as it is sound.
 
-        Seals are folded in the order of their epochs, up to the first that does not stand.
-        """
-        findings: list[Finding] = []
-        seals: dict[int, Seal] = {}
-        records: list[Record] = []
-        for change in changes:
-            self._read_file(change, seals, records, findings)
-        for record in records:
-            self.waiting[record.id] = record
-        judged, stood = self._fold(seals, findings)
-        findings += self._check_rest(records)
-        return Reading(judged, stood, findings)
+        Nothing that was taken in before is lost by it: what a file lacks or spoils is noted in `mends`.
 
-    def _read_file(
-        self, change: FileChange, seals: dict[int, Seal], records: list[Record], findings: list[Finding]
-    ) -> None:
+        Args:
+            changes: the files that changed; or, if anchored, all that may hold something behind the base.
+            since: id of the seal up to which the verdicts were heard; None: the present tip.
+        """
+        news = _News()
+        for change in self._with_mends(changes):
+            self._read_file(change, news)
+        deeper = self._deeper(news)
+        if deeper is not None:
+            return Reading([], [], [found for file in news.findings.values() for found in file], deeper=deeper)
+        self._anchored = False
+        since = since or self.state.seal
+        self.spine.grow(news.records, news.seals)
+        self._sift(news)
+        self._remember_pairs(news)
+        known = frozenset((self.base.seal, *self.spine.seals))
+        chain, left = self.spine.since(since)
+        findings = self._mend(news)
+        self._settle()
+        judged = [item for stood in chain for item in stood.judged]
+        return Reading(judged, [stood.seal for stood in chain], findings, known, None, left)
+
+    def _with_mends(self, changes: Iterable[FileChange]) -> Iterator[FileChange]:
+        """Whole files are read: what this node holds of them, and they lack, is read with them."""
+        told = set()
+        for change in changes:
+            told.add(change.path)
+            yield change
+        for path in [path for path in self.mends if path not in told] if self._anchored else ():
+            yield _Lacking(path)
+
+    def _read_file(self, change: FileChange, news: _News) -> None:
         parsed = parse_path(change.path)
         if parsed is None:
-            findings.append(Finding("RENDER", change.path, 0, "no file of a ledger has this name"))
+            news.found(Finding("RENDER", change.path, 0, "no file of a ledger has this name"))
             return
+        news.files[change.path] = change
         log, first = parsed
         position = _last_position(change)
-        for number, line, finding in added_lines(change):
+        for number, line, finding in self._lines(change):
             if finding is not None:
-                findings.append(finding)
+                news.found(finding, None if finding.law in ("SEEN", "CHAIN") else line)
                 continue
             try:
-                item = read_seal(line) if log is None else read_record(line)
+                item: Record | Seal = read_seal(line) if log is None else read_record(line)
                 here = (item.epoch if isinstance(item, Seal) else item.seq, item.id)
-                if here <= position:
-                    raise BadLine("RENDER", "out of order, or twice: lines are sorted by number and id")
-                position = here
                 if not first <= here[0] < first + SEGMENT_LINES:
                     raise BadLine("RENDER", f"number {here[0]} lies in another file")
-                if isinstance(item, Seal):
-                    self._place_seal(item, seals)
-                elif item.log != log:
+                if isinstance(item, Record) and item.log != log:
                     raise BadLine("CHAIN", f"a record of {item.log} in the file of {log}")
-                else:
-                    records.append(item)
             except BadLine as bad:
-                findings.append(Finding(bad.law, change.path, number, bad.reason))
+                news.found(Finding(bad.law, change.path, number, bad.reason), line)
+                continue
+            if here <= position:
+                reason = "out of order, or twice: lines are sorted by number and id"
+                news.found(Finding("RENDER", change.path, number, reason))
+            position = here
+            self._place(item, change, news)
 
-    def _place_seal(self, seal: Seal, seals: dict[int, Seal]) -> None:
-        if seal.epoch in seals or (seal.epoch <= self.state.epoch and seal.id != self.state.seal):
-            raise BadLine("SEAL", f"a second seal of epoch {seal.epoch}")
-        if seal.epoch > self.state.epoch:
-            seals[seal.epoch] = seal
+    def _lines(self, change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
+        yield from added_lines(change)
+        held = self.mends.get(change.path) if self._anchored else None
+        if held:
+            there = set((change.new or b"").split(b"\n"))
+            yield from ((0, line, None) for line in held.split(b"\n")[:-1] if line not in there)
 
-    def _fold(self, seals: Mapping[int, Seal], findings: list[Finding]) -> tuple[list[Judged], list[Seal]]:
-        judged: list[Judged] = []
-        stood: list[Seal] = []
-        for epoch in sorted(seals):
-            seal = seals[epoch]
-            try:
-                taken = self.taken_by(seal)
-            except Broken as broken:
-                findings.append(broken.finding)
-                break
-            judged += fold.apply(self.state, seal, taken)
-            stood.append(seal)
-            for record in chain.from_iterable(taken.values()):
-                del self.waiting[record.id]
-                self._verified.discard(record.id)
-        return judged, stood
+    def _place(self, item: Record | Seal, change: FileChange, news: _News) -> None:
+        """Sort a line that is new: behind the base, or beneath it."""
+        if isinstance(item, Seal):
+            if item.epoch > self.base.epoch:
+                news.seals.append(item)
+            elif item.id != self.base.seal and not self._anchored:
+                news.old_seals.append(item)
+        elif item.seq > self.base.heads.get(item.log, (0, ""))[0]:
+            news.records.append(item)
+        else:
+            rival = self._rival(item, change)
+            news.pairs += [(item, rival)] if rival else []
 
-    def taken_by(self, seal: Seal) -> dict[str, list[Record]]:
-        """The records that a seal takes in, by log and seq, if it stands on the present tip (law SEAL).
+    def _rival(self, record: Record, change: FileChange) -> Record | None:
+        """The record that holds the place which this one claims beneath the base, if it is another."""
+        same = [other for other in _records(change.old or change.new) if other.seq == record.seq]
+        if change.old is None:
+            known = self._chain_in(change, record.log)
+            same = [other for other in same if other.id in known] if record.id not in known else []
+        return next((other for other in same if other.id != record.id), None)
 
-        Raises:
-            Broken: it does not stand, and why.
-        """
-        state = self.state
-        if seal.parent != state.seal or seal.epoch != state.epoch + 1:
-            tip = f"epoch {state.epoch} ({state.seal[:12]})"
-            raise Broken("SEAL", epoch_place(seal.epoch), f"the seal of epoch {seal.epoch} does not follow {tip}")
-        if seal.rules != state.rules:
-            raise Broken("RULES", epoch_place(seal.epoch), f"rules {seal.rules} are not in force")
-        taken = {log: self._run(log, head, seal) for log, head in seal.heads.items()}
-        if state.epoch == 0:
-            self._check_genesis(seal, taken)
-        elif not self._may_seal(seal):
-            raise Broken("SEAL", epoch_place(seal.epoch), f"{seal.log} may not seal")
-        for log, run in taken.items():
-            if len(run) > 1 and not self._is_admitted(log):
-                raise Broken("SEAL", log_place(log, run[1].seq), f"{log} is not admitted: only its hello may be sealed")
-            for record in run if self.signatures == "every" else run[-1:]:
-                self._check_signature(record, self._key(log, run[0]))
-        founding = taken[seal.log][0] if state.epoch == 0 else None
-        self._check_signature(seal, self._key(seal.log, founding))
-        return taken
+    def _chain_in(self, change: FileChange, log: str) -> set[str]:
+        """The ids in a file that the base's head of a log leads back to."""
+        at = {record.id: record for record in _records(change.new)}
+        known, id_ = set[str](), self.base.heads[log][1]
+        while id_ in at:
+            known.add(id_)
+            id_ = at[id_].prev
+        return known
 
-    def _run(self, log: str, head: tuple[int, str], seal: Seal) -> list[Record]:
-        """The records of a log from the last head to a new one, followed back by `prev` (law CHAIN)."""
-        last_seq, last_id = self.state.heads.get(log) or (0, self._first_prev(log))
-        seq, wanted = head
-        if seq <= last_seq:
-            raise Broken("SEAL", epoch_place(seal.epoch), f"the head of {log} goes back to seq {seq}")
-        run = []
-        while seq > last_seq:
-            record = self.waiting.get(wanted)
-            if record is None or record.seq != seq or record.log != log:
-                place = log_place(log, seq)
-                raise Broken("CHAIN", place, f"seq {seq} of {log} with id {wanted[:12]} is missing")
-            run.append(record)
-            seq, wanted = seq - 1, record.prev
-        if wanted != last_id:
-            place = log_place(log, last_seq + 1)
-            raise Broken("CHAIN", place, f"seq {last_seq + 1} of {log} does not follow seq {last_seq}")
-        run.reverse()
-        return run
+    def _deeper(self, news: _News) -> int | None:
+        """From which epoch what came would have to be judged again; None: nothing beneath the base is touched."""
+        if self._anchored or not self.base.epoch:
+            return None
+        seals = self.spine.seals.keys() | {seal.id for seal in news.seals} | {self.base.seal}
+        need = [0 if seal.over else seal.epoch - 1 for seal in news.old_seals]
+        need += [0 if seal.over else seal.epoch - 1 for seal in news.seals if seal.parent not in seals]
+        need += [0 for seal in news.seals if seal.over is not None and seal.over not in seals]
+        need += [self.forked for _ in news.pairs if self.forked is not None]
+        if self.wanted:
+            came = {seal.id for seal in news.seals}
+            came |= {record.id for record in (*news.records, *(one for one, _ in news.pairs))}
+            need += [self.wanted[id_] for id_ in self.wanted.keys() & came]
+        return min(need, default=None)
 
-    def _first_prev(self, log: str) -> str:
-        member = members(self.state).by_log.get(log)
-        return (member.prev if member else "") or NOTHING
+    # What is sound, what is not, and what a file is to be.
 
-    def _check_genesis(self, seal: Seal, taken: Mapping[str, Sequence[Record]]) -> None:
-        place = epoch_place(1)
-        (run, *more) = taken.values()
-        if more or len(run) != 1 or run[0].kind != "node.found" or run[0].flaw or seal.log != run[0].log:
-            raise Broken("SEAL", place, "epoch 1 takes in exactly the founding record, sealed by its own key")
-        if kinds.judge(self.state, run[0], Moment(1))[0].outcome != APPLIED:
-            raise Broken("SEAL", place, "the founding record founds nothing: its keys or its name are not sound")
-        if self.id not in (None, run[0].id):
-            raise Broken("SIG", place, f"this is ledger {run[0].id[:12]}, not {str(self.id)[:12]}")
-        self.id = run[0].id
+    def _sift(self, news: _News) -> None:
+        """Part what no seal has taken in: into what its keys signed, and what is nobody's (law SIG)."""
+        self._sift_seals(news)
+        taken = self._taken()
+        loose = [record for record in self.spine.records.values() if record.id not in taken]
+        good = self.spine.standing.sound(self.state, loose) if loose else set()
+        lacking = any(broken.lacks for broken in self.spine.held.values())
+        for record in loose:
+            if record.id in good or (lacking and not is_known(self.state, record.log)):
+                continue  # whose admission is not here yet may still prove to be somebody
+            del self.spine.records[record.id]
+            place = log_place(record.log, record.seq)
+            reason = f"seq {record.seq} of {record.log} is not signed by its key"
+            news.found(Finding("SIG", place.file, place.line, reason), record.line)
+        self._place_waiting()
+        self._find_gaps([record for record in news.records if record.id in good], news)
 
-    def _is_admitted(self, log: str) -> bool:
-        member = members(self.state).by_log.get(log)
-        return member is not None and member.admitted
+    def _sift_seals(self, news: _News) -> None:
+        """Of the seals that do not stand, those stay that may yet: what they lack is remembered (law SEAL)."""
+        came = {seal.id for seal in news.seals}
+        for id_, broken in list(self.spine.held.items()):
+            seal = self.spine.seals[id_]
+            if not self._may_be_signed(seal, broken):
+                self.spine.drop(seal)
+                news.found(broken.finding, seal.line)
+                continue
+            if id_ in came and seal.parent not in self.spine.held:
+                news.findings.setdefault(broken.finding.file, []).append(broken.finding)
+            if broken.lacks is not None and len(self.wanted) < MAX_WANTED:
+                self.wanted[broken.lacks] = 0 if seal.over else seal.epoch - 1
 
-    def _may_seal(self, seal: Seal) -> bool:
-        signer = members(self.state).by_log.get(seal.log)
-        if signer is None or not signer.may_seal():
-            return False
-        # LIVE: a stolen recovery key must not order other people's records.
-        return RECOVERY not in signer.roles or set(seal.heads) == {seal.log}
+    def _taken(self) -> set[str]:
+        """The ids of the records behind the base that some standing seal has taken in."""
+        return {item.record.id for stood in self.spine.stood.values() for item in stood.judged}
 
-    def _key(self, log: str, first: Record | None) -> PublicKey:
-        """The key that a log's records must verify by: the member's, or the one that a hello or founding names.
+    def _may_be_signed(self, seal: Seal, broken: Broken) -> bool:
+        """Whether a seal that does not stand is its key's; where the key is unknown, whether it may become known."""
+        try:
+            key = key_of(self.state, seal.log)
+        except Broken:
+            return broken.lacks is not None
+        return self.signatures == "none" or signature_holds(seal.line, key, namespace(self.id))
 
-        Raises:
-            Broken: no such key is admitted here, and `first` introduces none.
-        """
-        member = members(self.state).by_log.get(log)
-        if member is not None and member.admitted:
-            return _parsed(member.key)
-        introduces = first is not None and first.seq == 1 and first.kind in ("node.found", "node.hello")
-        if first is not None and introduces and not first.flaw:
-            return _introduced(first)
-        place = log_place(log, first.seq) if first else epoch_place(self.state.epoch + 1)
-        raise Broken("SIG", place, f"no admitted key is behind {log}")
+    def _place_waiting(self) -> None:
+        self.waiting = self._behind(self.spine.records)
+        self.offered = {i: record for i, record in self._behind(self.offered).items() if i not in self.waiting}
+        self.waiting.update(self.offered)
 
-    def _check_signature(self, item: Record | Seal, key: PublicKey) -> None:
-        if self.signatures == "none" or item.id in self._verified:
-            return
-        if not signature_holds(item.line, key, self._namespace(item)):
-            place = log_place(item.log, item.seq) if isinstance(item, Record) else epoch_place(item.epoch)
-            raise Broken("SIG", place, f"the signature is not {key.fingerprint}'s over this line")
-        if isinstance(item, Record):
-            self._verified.add(item.id)
+    def _behind(self, records: Mapping[str, Record]) -> dict[str, Record]:
+        heads = self.state.heads
+        return {i: record for i, record in records.items() if record.seq > heads.get(record.log, (0, ""))[0]}
 
-    def _namespace(self, item: Record | Seal) -> str:
-        founding = isinstance(item, Record) and item.kind == "node.found" and item.seq == 1 and not self.state.epoch
-        return namespace(None if founding else self.id)
-
-    def _check_rest(self, records: Iterable[Record]) -> list[Finding]:
-        """Findings for lines in the trunk that no seal took in and that are not authentic either."""
-        left: dict[str, list[Record]] = {}
-        for record in records:
-            if record.id in self.waiting:
-                left.setdefault(record.log, []).append(record)
-        findings = []
-        for log, waiting in left.items():
-            good = {record.id for record in self.authentic(log)}
-            for record in waiting:
-                if record.id not in good:
-                    del self.waiting[record.id]
+    def _find_gaps(self, loose: Sequence[Record], news: _News) -> None:
+        """Say which lines no sound chain leads to: they wait for what is missing (law CHAIN)."""
+        for log in sorted({record.log for record in loose}):
+            led = self._led_to(log)
+            for record in loose:
+                if record.log == log and record.id in self.waiting and record.id not in led:
                     place = log_place(log, record.seq)
-                    reason = (
-                        f"seq {record.seq} of {log} hangs in the air: no seal takes it in, no sound chain leads to it"
-                    )
-                    findings.append(Finding("CHAIN", place.file, place.line, reason))
-        return findings
+                    reason = f"seq {record.seq} of {log} hangs in the air: no sound chain leads to it"
+                    news.findings.setdefault(place.file, []).append(Finding("CHAIN", *place, reason))
+
+    def _mend(self, news: _News) -> list[Finding]:
+        """Note what damaged files are to be: all that is sound in them, and all that this node holds of them."""
+        touched = news.bad.keys() | news.disorder | (self.mends.keys() & news.files.keys())
+        for path in sorted(touched):
+            change = news.files.get(path)
+            if change is None:
+                self.mends[path] = None
+                continue
+            held = self.mends.get(path, change.old)
+            bad = news.bad.get(path, set())
+            lines = {line for part in (held, change.new) for line in (part or b"").split(b"\n") if line} - bad
+            right = self._render(path, lines) or None
+            self.mends.pop(path, None)
+            if right != change.new:
+                self.mends[path] = right
+        for path in news.files:
+            self.flaws.pop(path, None)
+        self.flaws.update(news.findings)
+        return [finding for path in sorted(news.findings) for finding in news.findings[path]]
+
+    def _render(self, path: str, lines: Iterable[bytes]) -> bytes:
+        """A file of these lines; of the variants of a seq at most two, those first that a seal took in (law RENDER)."""
+        parsed = parse_path(path)
+        log, first = parsed or (None, 0)
+        if log is None or first <= self.base.heads.get(log, (0, ""))[0]:
+            return union(*lines)
+        return capped(lines, self._taken())
+
+    # Two records for one place (law CHAIN).
+
+    def _remember_pairs(self, news: _News) -> None:
+        """Keep the proofs that the tree holds; a key has no vote from the seq on that it signed twice (law FORK)."""
+        pairs, first = list(news.pairs), dict[tuple[str, int], Record]()
+        if len(self.spine.stood) != len(self.spine.chain) or any(r.id in self.waiting for r in news.records):
+            for record in self.spine.records.values():
+                rival = first.setdefault((record.log, record.seq), record)
+                pairs += [(rival, record)] if rival is not record else []
+        void = dict(self.spine.void)
+        for one, other in pairs:
+            if self._proves(one, other):
+                void[one.log] = min(one.seq, void.get(one.log, one.seq))
+        if void != self.spine.void:
+            self.spine.void = void
+            self.spine.choose()
+            self._place_waiting()
+
+    def _proves(self, one: Record, other: Record) -> bool:
+        """Whether two records are two signatures of one key for one seq; if so they are kept."""
+        if not is_pair(one, other) or not all(self.spine.standing.holds(self.state, r) for r in (one, other)):
+            return False
+        low, high = sorted((one, other), key=lambda record: record.id)
+        known = self.proven.get(one.log)
+        if known is None or (low.seq, low.id, high.id) < (known[0].seq, known[0].id, known[1].id):
+            self.proven[one.log] = (low, high)
+        self.spine.extra.update({low.id: low, high.id: high})
+        return True
+
+    # Going on from the tip.
+
+    def _settle(self) -> None:
+        """Go on from the tip alone, where nothing behind the base is open any more (law CACHE)."""
+        if self.spine.elections:
+            epochs = {self.base.seal: self.base.epoch} | {id_: s.seal.epoch for id_, s in self.spine.stood.items()}
+            oldest = min(epochs[election.parent] for election in self.spine.elections)
+            self.forked = oldest if self.forked is None else min(self.forked, oldest)
+        if self.settles and self.spine.settled:
+            self.spine = self.spine.rebase()
+        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if self.spine.find(id_) is None}
+        still = self.waiting.keys() | self.spine.seals.keys() | self.spine.extra.keys() | self.spine.records.keys()
+        verified = self.spine.standing.verified
+        self.spine.standing.verified = {item for item in verified if item[0] in still}
 
     # What waits for a seal.
 
     def offer(self, records: Iterable[Record]) -> None:
-        """Add records from an outbox or a journal. Only what proves authentic will ever be sealed."""
+        """Add records from an outbox or a journal. Only what proves authentic will ever be sealed.
+
+        One that claims the place of a sealed record comes with that record: the two are a proof.
+        """
+        places: dict[tuple[str, int], Record] = {}
         for record in records:
             if record.seq > self.state.heads.get(record.log, (0, ""))[0]:
-                self.waiting[record.id] = record
+                if record.id not in self.waiting:
+                    self.waiting[record.id] = self.offered[record.id] = record
+                rivals = [r for r in self._waiting_of(record.log) if is_pair(r, record)]
+            else:
+                rivals = [places.setdefault((record.log, record.seq), record)]
+            for rival in rivals:
+                self._proves(rival, record)
 
     def authentic(self, log: str) -> list[Record]:
         """The longest run of waiting records of a log that follows its head without a gap and whose last verifies.
@@ -316,7 +460,7 @@ class Ledger:
         """
         first = self._led_to(log)
         for tip in sorted((self.waiting[id_] for id_ in first), key=lambda record: (-record.seq, record.id)):
-            if self._verifies(tip, first[tip.id]):
+            if self.spine.standing.holds(self.state, tip, first[tip.id]):
                 run = [tip]
                 while run[-1].id != first[tip.id].id:
                     run.append(self.waiting[run[-1].prev])
@@ -325,7 +469,7 @@ class Ledger:
 
     def _led_to(self, log: str) -> dict[str, Record]:
         """The waiting records that a chain without a gap leads to from a log's head: id -> the first of the chain."""
-        seq, last = self.state.heads.get(log) or (0, self._first_prev(log))
+        seq, last = last_of(self.state, log)
         after: dict[tuple[int, str], list[Record]] = {}
         for record in self._waiting_of(log):
             after.setdefault((record.seq, record.prev), []).append(record)
@@ -340,13 +484,6 @@ class Ledger:
     def _waiting_of(self, log: str) -> Iterator[Record]:
         return (record for record in self.waiting.values() if record.log == log)
 
-    def _verifies(self, record: Record, first: Record) -> bool:
-        try:
-            self._check_signature(record, self._key(record.log, first))
-        except Broken:
-            return False
-        return True
-
     def sealable(self, own: str = "") -> dict[str, list[Record]]:
         """What the next seal may take in: admitted logs' runs, and hellos alone (law SEAL).
 
@@ -355,70 +492,128 @@ class Ledger:
         """
         taken: dict[str, list[Record]] = {}
         known = members(self.state).by_log
-        logs = {record.log for record in self.waiting.values()}
+        logs = {record.log for record in self.waiting.values()} - self.proofs().keys()
         if own in known and RECOVERY in known[own].roles:
-            logs &= {own}  # LIVE: see `_may_seal`
+            logs &= {own}  # LIVE: see `standing`
         for log in sorted(logs, key=lambda log: (log != own, log not in known, log)):
             if len(taken) == MAX_HEADS:
                 break
             run = self.authentic(log)
-            member = members(self.state).by_log.get(log)
-            if member is None or not member.admitted:
-                run = run[:1] if member is None and not self.state.heads.get(log) else []
+            if not is_admitted(self.state, log):
+                run = run[:1] if known.get(log) is None and not self.state.heads.get(log) else []
             if run:
                 taken[log] = run
         return taken
+
+    def late(self) -> bool:
+        """Whether records wait in the tree that another side of a fork, or nobody, has sealed: the next seal's part."""
+        return bool(self.waiting.keys() - self.offered.keys()) and any(
+            run[-1].id not in self.offered for run in self.sealable().values()
+        )
 
     def hellos(self) -> list[Record]:
         """The hellos that wait, sealed or not, for an admin's word."""
         return [run[0] for run in self.sealable().values() if run[0].kind == "node.hello"]
 
+    def proofs(self) -> dict[str, tuple[Record, Record]]:
+        """Who is to be suspended by the next seal: log -> the two records (law PREFIX)."""
+        return {log: pair for log, pair in self.proven.items() if is_admitted(self.state, log)}
+
     def draft_seal(self, log: str, taken: Mapping[str, Sequence[Record]], at: str) -> Value:
         """The seal that would close the next epoch with these records; all of it but `sig`."""
-        draft = fold.draft(self.state, taken)
+        over = self._over(taken)
+        number = max(self.state.epoch, over.epoch if over else 0) + 1
+        known = members(self.state).by_log.get(log)
+        recovers = known is not None and RECOVERY in known.roles
+        proofs = {} if recovers else {who: [one.id, other.id] for who, (one, other) in self.proofs().items()}
+        first = self.spine.order_of(over, self.state.seal) if over else ()
+        draft = fold.draft(self.state, fold.Epoch(self.state.seal, taken, first, proofs), number)
         heads = {name: {"id": run[-1].id, "seq": run[-1].seq} for name, run in taken.items()}
         return {
             "at": at,
-            "epoch": draft.epoch,
+            "epoch": number,
             "heads": heads,
             "kind": "seal",
             "node": log,
+            **({"over": over.id} if over else {}),
             "parent": self.state.seal,
+            **({"proofs": proofs} if proofs else {}),
             "rules": self.state.rules,
             "state": draft.digest,
             "v": 1,
         }
 
+    def _over(self, taken: Mapping[str, Sequence[Record]]) -> Seal | None:
+        """The orphaned tip that the next seal passes: of what it takes in, that side's part goes first (law EPOCH)."""
+        chain = {stood.seal.id for stood in self.spine.chain}
+        late = {record.id for run in taken.values() for record in run}
+        orphans = [stood for id_, stood in self.spine.stood.items() if id_ not in chain]
+        passed = [s.seal for s in orphans if s.seal.epoch > self.state.epoch or late & {i.record.id for i in s.judged}]
+        return max(passed, key=lambda seal: (seal.epoch, seal.id), default=None)
 
-_parsed = lru_cache(maxsize=1024)(PublicKey.parse)
+    def taken_by(self, seal: Seal) -> dict[str, list[Record]]:
+        """The records that a seal on the present tip takes in, by log and seq, if it stands (law SEAL).
+
+        Raises:
+            Broken: it does not stand, and why.
+        """
+        over = self.spine.stood.get(seal.over or "")
+        return self.spine.standing.taken_by(self.state, seal, self._find, over.seal if over else None)
+
+    def _find(self, id_: str) -> Record | None:
+        return self.waiting.get(id_) or self.spine.find(id_)
+
+    # What is kept beside a snapshot (law CACHE).
+
+    def memo(self) -> dict[str, Any]:
+        """What this ledger knows beside the base and the tree, as JSON-able values."""
+        proven = [record.line.decode() for pair in self.proven.values() for record in pair]
+        mends = {path: None if right is None else right.decode() for path, right in self.mends.items()}
+        flaws = {path: [list(finding) for finding in found] for path, found in self.flaws.items()}
+        known = {"forked": self.forked, "wanted": self.wanted, "void": self.spine.void, "proven": proven}
+        return {**known, "mends": mends, "flaws": flaws}
+
+    def recall(self, memo: Mapping[str, Any]) -> None:
+        """Know again what `memo` wrote down.
+
+        Raises:
+            ValueError, KeyError, TypeError: these are no such values.
+        """
+        self.forked, self.wanted, self.spine.void = memo["forked"], dict(memo["wanted"]), dict(memo["void"])
+        records = [read_record(line.encode()) for line in memo["proven"]]
+        self.proven = {one.log: (one, other) for one, other in zip(records[::2], records[1::2], strict=True)}
+        self.spine.extra = {record.id: record for record in records}
+        self.mends = {path: None if right is None else right.encode() for path, right in memo["mends"].items()}
+        self.flaws = {path: [Finding(*finding) for finding in found] for path, found in memo["flaws"].items()}
 
 
-def _introduced(first: Record) -> PublicKey:
-    """The key that a founding or hello names, if the log is named after it.
+class _Lacking(NamedTuple):
+    """A file that a tree no longer has."""
 
-    Raises:
-        Broken: it is not, or the key is unsound.
-    """
-    place = log_place(first.log, 1)
-    try:
-        key = _parsed(first.body["key"])
-        named = log_of(first.body["name"], first.body["key"])
-    except ValueError as error:
-        raise Broken("SIG", place, str(error)) from None
-    if named != first.log:
-        raise Broken("CHAIN", place, f"the log {first.log} is not named after its key, which gives {named}")
-    return key
+    path: str
+    old: bytes | None = None
+    new: bytes | None = None
 
 
-_SIG = b',"sig":"'
+def _records(segment: bytes | None) -> list[Record]:
+    """The records in a file's bytes, whoever signed them."""
+    found = []
+    for line in (segment or b"").split(b"\n"):
+        try:
+            found.append(read_record(line))
+        except BadLine:
+            continue
+    return found
 
 
-def signature_holds(line: bytes, key: PublicKey, space: str) -> bool:
-    """Whether a line's `sig` is this key's signature over the line without it (law SIG)."""
-    # The line is canonical and `sig` behind every field that holds others, so the last such text is the member itself.
-    start = line.rindex(_SIG)
-    end = line.index(b'"', start + len(_SIG))
-    return verify(key.raw, space, line[:start] + line[end + 1 :], line[start + len(_SIG) : end].decode())
+def beyond(state: State, path: str) -> bool:
+    """Whether a file of this name may hold lines that lie behind a state, or that it does not know."""
+    parsed = parse_path(path)
+    if parsed is None:
+        return True
+    log, first = parsed
+    known = state.epoch if log is None else state.heads.get(log, (0, ""))[0]
+    return first + SEGMENT_LINES > known
 
 
 def added_lines(change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
@@ -451,8 +646,11 @@ def _last_position(change: FileChange) -> tuple[int, str]:
     if not change.old or not (change.new or b"").startswith(change.old):
         return (0, "")
     line = change.old.rsplit(b"\n", 2)[-2]
-    value = orjson.loads(line)
-    return (value["epoch"] if value["kind"] == "seal" else value["seq"], line_id(line))
+    try:
+        value = orjson.loads(line)
+        return (value["epoch"] if value["kind"] == "seal" else value["seq"], line_id(line))
+    except (ValueError, KeyError, TypeError):
+        return (0, "")  # what stood there before was no line of a ledger
 
 
 def _missing(path: str, old: Sequence[bytes], new: set[bytes]) -> Iterator[tuple[int, bytes, Finding]]:

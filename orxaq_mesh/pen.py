@@ -1,6 +1,6 @@
 """The pen: one log and the key that writes it.
 
-Knows: what was signed last, what no seal has taken in yet, the one seal signed on the present parent.
+Knows: what was signed last, what no seal has taken in yet, the one seal signed on each parent.
 Knows not: who asked and why (`engine`), when it is pushed.
 Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE, LINE.
 
@@ -28,26 +28,30 @@ class Pen:
 
     Attributes:
         last: (seq, id) of the newest record signed.
-        pending: the records signed that no seal has taken in, by seq.
-        seal: the newest seal signed.
+        pending: the records signed that no seal on the spine has taken in, by seq.
+        seals: the seals signed, by their parent.
     """
 
-    def __init__(self, me: Me, memory: Memory, state: State) -> None:
+    def __init__(self, me: Me, memory: Memory, ledger: Ledger) -> None:
         self.me = me
-        self.remember(memory, state)
+        self.remember(memory, ledger)
 
-    def remember(self, memory: Memory, state: State) -> None:
+    def remember(self, memory: Memory, ledger: Ledger) -> None:
         """Go on from what the journal says."""
-        self.last, self.seal = memory.last, memory.seal
-        self.pending = self._unsealed(list(memory.records), state)
+        self.last = memory.last
+        self.seals = {seal.parent: seal for seal in memory.seals if seal.log == self.me.log}
+        self.pending = list(memory.records)
+        self.settle(ledger)
 
-    def settle(self, state: State) -> None:
-        """Seals took records in: they no longer wait."""
-        self.pending = self._unsealed(self.pending, state)
-
-    def _unsealed(self, records: list[Record], state: State) -> list[Record]:
-        head = state.heads.get(self.me.log, (0, ""))[0]
-        return [record for record in records if record.seq > head]
+    def settle(self, ledger: Ledger) -> None:
+        """Seals took records in: they no longer wait. Where the spine went another way, they may wait again (FORK)."""
+        head = ledger.state.heads.get(self.me.log, (0, ""))[0]
+        known = {record.id: record for record in (*ledger.waiting.values(), *self.pending) if record.log == self.me.log}
+        run, id_ = list[Record](), self.last[1]
+        while id_ in known and known[id_].seq > head:
+            run.append(known[id_])
+            id_ = known[id_].prev
+        self.pending = run[::-1]
 
     def draft(self, kind: str, body: Value, seen: Seen, now: Now) -> Record:
         """The record that would come next, with a signature that is none.
@@ -98,10 +102,11 @@ class Pen:
 
     def sign_seal(self, ledger: Ledger, now: Now) -> Seal:
         """The seal on the ledger's tip over all that waits; the one signed on this parent before, if there is one."""
-        if self.seal is None or self.seal.parent != ledger.state.seal:
+        parent = ledger.state.seal
+        if parent not in self.seals:
             value = ledger.draft_seal(self.me.log, ledger.sealable(self.me.log), now.at)
-            self.seal = read_seal(self._signed(value))
-        return self.seal
+            self.seals[parent] = read_seal(self._signed(value))
+        return self.seals[parent]
 
     def _signed(self, value: Value) -> bytes:
         return canonical({**value, "sig": self.me.sign(unsigned(value))})

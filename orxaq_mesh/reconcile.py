@@ -9,7 +9,7 @@ Laws: SET, RENDER. Union is commutative, associative and idempotent, and so is w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 import orjson
 
@@ -20,6 +20,21 @@ def union(*segments: bytes) -> bytes:
     """One segment that has every line of these segments once, sorted by (number, id)."""
     lines = {line for segment in segments for line in segment.split(b"\n") if line}
     return b"".join(line + b"\n" for line in sorted(lines, key=_position))
+
+
+def capped(lines: Iterable[bytes], sealed: Container[str]) -> bytes:
+    """One segment of a log with at most two lines a number: those first that a seal took in, then the lower ids.
+
+    Whatever order the lines came in, and however often: the same two stay (law SET).
+    """
+    by_number: dict[int, list[bytes]] = {}
+    for line in set(lines):
+        by_number.setdefault(_position(line)[0], []).append(line)
+    kept = []
+    for same in by_number.values():
+        same.sort(key=lambda line: (line_id(line) not in sealed, line_id(line)))
+        kept += same[: max(2, sum(line_id(line) in sealed for line in same))]
+    return union(*kept)
 
 
 def _position(line: bytes) -> tuple[int, str]:

@@ -67,7 +67,12 @@ class Record(NamedTuple):
 
 
 class Seal(NamedTuple):
-    """One line of the spine: closes `epoch` and takes in the logs up to `heads` (log -> (seq, id))."""
+    """One line of the spine: closes `epoch` and takes in the logs up to `heads` (log -> (seq, id)).
+
+    Attributes:
+        over: the orphaned tip of another side, whose records go first and whose epochs are skipped (law EPOCH).
+        proofs: log -> the ids of two records that its key signed for one seq: it is suspended from here on.
+    """
 
     id: str
     log: str
@@ -79,6 +84,7 @@ class Seal(NamedTuple):
     over: str | None
     at: str
     line: bytes
+    proofs: dict[str, tuple[str, str]] = {}  # noqa: RUF012 - never changed
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
@@ -188,6 +194,7 @@ def to_seal(value: Value, line: bytes) -> Seal:
         value.get("over"),
         value["at"],
         line,
+        {log: (pair[0], pair[1]) for log, pair in value["proofs"].items()} if "proofs" in value else {},
     )
 
 

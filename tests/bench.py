@@ -64,7 +64,7 @@ class Bench:
         self.outbox: list[Record] = []
         self.records: list[Record] = []
         self.holds: list[Hold] = []
-        self.seal: Seal | None = None
+        self.seals: list[Seal] = []
         self.seen = (0, "0" * 64)
         self.start = (self.pen.seq, self.pen.prev)
         self.ms = self.push_ready_ms = 0
@@ -92,7 +92,7 @@ class Bench:
         state = fold.copy(self.engine.ledger.state) if snapshot else None
         trunk = self.engine.trunk if snapshot else None
         last = (self.records[-1].seq, self.records[-1].id) if self.records else self.start
-        memory = Memory(tuple(self.records), last, self.seal, self.seen, tuple(self.holds))
+        memory = Memory(tuple(self.records), last, tuple(self.seals), self.seen, tuple(self.holds))
         space = namespace(self.hub.ledger.id)
         me = Me("elm", self.pen.log, lambda message: self.pen.key.sign(space, message))
         self.engine = Engine(me, Ledger(self.hub.ledger.id, state), memory, Pace(5000, 400), trunk)
@@ -103,10 +103,11 @@ class Bench:
             if isinstance(effect, Save):
                 self.records += effect.records
                 self.holds += [effect.hold] if effect.hold else []
-                self.seal, self.seen = effect.seal or self.seal, effect.seen or self.seen
+                self.seals += [effect.seal] if effect.seal else []
+                self.seen = effect.seen or self.seen
             elif isinstance(effect, Publish):
                 assert all(record in self.records for record in effect.records if record.log == self.pen.log)
-                assert effect.seal in (None, self.seal)
+                assert effect.seal is None or effect.seal in self.seals
                 self.published = effect
         return effects
 

@@ -130,6 +130,9 @@ class Trunk:
         changes = [Change(path, self.files.get(path), new) for path, new in changed.items()]
         self.files.update(changed)
         reading = self.ledger.read(changes)
+        if reading.deeper is not None:
+            since, self.ledger = self.ledger.state.seal, Ledger(self.ledger.id)
+            reading = self.ledger.read((Change(path, None, data) for path, data in self.files.items()), since)
         for judged in reading.judged:
             self.verdicts[judged.record.id] = judged.verdict
         self.seals += reading.seals

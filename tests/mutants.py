@@ -14,8 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from orxaq_mesh import duties, engine, fold, kinds, pen, silence
-from orxaq_mesh import ledger as ledger_room
+from orxaq_mesh import duties, engine, fold, kinds, pen, silence, standing
 from orxaq_mesh.kinds import lease
 from orxaq_mesh.sync import performer
 from tests import test_engine, test_fold, test_kinds_event, test_kinds_lease, test_silence
@@ -104,7 +103,7 @@ MUTANTS: dict[str, Mutant] = {
         noticed_by=test_silence.test_C33_an_outage_a_sleep_or_a_restart_begins_the_silence_anew,
     ),
     "one parent is sealed twice": Mutant(
-        pen.Pen.sign_seal, "self.seal.parent != ledger.state.seal", "self.seal.parent", seeds=20
+        pen.Pen.sign_seal, "parent not in self.seals", "True", seeds=20
     ),
     "an idempotency key is forgotten": Mutant(
         kinds._remember,
@@ -116,7 +115,7 @@ MUTANTS: dict[str, Mutant] = {
         performer.Performer._perform, "entries += entries_of(effect)", "pass", seeds=2
     ),
     "a restart takes sealed records for unsealed ones": Mutant(
-        pen.Pen._unsealed, " if record.seq > head", "", seeds=20
+        pen.Pen.settle, " and known[id_].seq > head", "", seeds=20
     ),
     "a holder believes twice as long": Mutant(
         duties.Duties.believed_until_ms,
@@ -128,7 +127,7 @@ MUTANTS: dict[str, Mutant] = {
         engine.Engine._publish_due_ms, "max(self.not_before_ms, self.push_ready_ms)", "self.not_before_ms", seeds=20
     ),
     "a forged line in an outbox counts as authentic": Mutant(
-        ledger_room.Ledger._verifies, "return False", "return True", seeds=20
+        standing.Standing.holds, "return False", "return True", seeds=20
     ),
     "the place in a queue is given back at once": Mutant(
         duties.Duties._withdrawals, "if r in self.orphans", "if h.owner", seeds=5

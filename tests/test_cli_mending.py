@@ -62,10 +62,12 @@ def bad_object(fleet: Fleet, _: Path) -> None:
     plain_git(*git, "update-ref", "refs/heads/mesh", oid)
 
 
-DAMAGES: dict[str, Callable[[Fleet, Path], None]] = {
+HEALED: dict[str, Callable[[Fleet, Path], None]] = {
     "a garbage line": lambda fleet, folder: edited(fleet, folder, garbage),
     "a lost line": lambda fleet, folder: edited(fleet, folder, lost_line),
     "an extra file": lambda fleet, folder: edited(fleet, folder, extra),
+}
+DAMAGES: dict[str, Callable[[Fleet, Path], None]] = {
     "a rewind": rewound,
     "no branch": gone,
     "a bad object": bad_object,
@@ -77,6 +79,19 @@ def run(line: str, folder: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_AUTHOR")}
     done = subprocess.run(["sh", "-c", line], env=environ, capture_output=True, cwd=folder, timeout=60, check=False)
     assert done.returncode == 0, (line, done.stderr.decode())
+
+
+@pytest.mark.parametrize("damage", HEALED)
+def test_RENDER_a_damaged_trunk_is_healed_by_the_next_honest_publish(fleet: Fleet, damage: str, tmp_path: Path) -> None:
+    fleet.ok("oak", "publish", "one", "x")
+    before = fleet.ok("elm", "sync")
+    HEALED[damage](fleet, tmp_path / "clone")
+    assert fleet.mesh("elm", "verify").code == 6
+    assert [alarm["law"] for alarm in fleet.ok("oak", "sync")["alarms"]] != []
+    assert fleet.ok("oak", "publish", "two", "x")["epoch"] == before["epoch"] + 1
+    after = fleet.ok("elm", "sync")
+    assert (after["epoch"], after["alarms"]) == (before["epoch"] + 1, [])
+    assert fleet.ok("elm", "verify")["ok"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -376,7 +376,7 @@ def rolled_back(b: Bench) -> dict[str, Any]:
     b.trees["old"]["ledger/epochs/000000/0000000001.ndjson"] = b"\n".join(epochs) + b"\n"
     old, new = b.trees[str(b.engine.trunk)], b.trees["old"]
     changes = [Change(p, old.get(p), new.get(p)) for p in old.keys() | new.keys() if old.get(p) != new.get(p)]
-    return {"trunk": "old", "changes": changes}
+    return {"trunk": "old", "changes": changes, "descends": False}
 
 
 def test_SEEN_a_rolled_back_trunk_is_an_alarm_until_the_seal_is_there_again() -> None:
@@ -438,7 +438,7 @@ def test_SEEN_a_fork_is_an_alarm_and_the_own_side_stays() -> None:
     ash = other.pens["ash"]
     other.seal(ash.write("event.publish", topic="t", type="y", payload={}), by=ash)
     b.trees["fork"] = dict(other.files)
-    assert "SEEN" in alarms(b.look(trunk="fork", changes=b.changes(b.engine.trunk, "fork")))
+    assert "SEEN" in alarms(b.look(trunk="fork", changes=b.changes(b.engine.trunk, "fork"), descends=False))
     assert b.engine.ledger.state.seal == mine
     assert not launched(event(b, "a"))
     b.look()

@@ -94,7 +94,9 @@ def test_DIGEST_a_wrong_claim_stands_and_is_doubted_until_another_node_agrees() 
 def test_draft_leaves_the_state_alone_and_says_what_the_seal_must_claim() -> None:
     trunk = fleet()
     record, before = ask(trunk.oak), snapshot(trunk)
-    draft = fold.draft(trunk.ledger.state, {record.log: [record]})
+    draft = fold.draft(
+        trunk.ledger.state, fold.Epoch(trunk.ledger.state.seal, {record.log: [record]}), trunk.ledger.state.epoch + 1
+    )
     assert snapshot(trunk) == before
     judged = trunk.seal(record)
     assert draft.digest == trunk.ledger.state.digest

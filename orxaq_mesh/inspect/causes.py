@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from orxaq_mesh.keys import PublicKey, namespace
 from orxaq_mesh.kinds.node import log_of
-from orxaq_mesh.ledger import Finding, signature_holds
 from orxaq_mesh.record import BadLine, Record, Seal, parse_path
 from orxaq_mesh.schema import read_line
+from orxaq_mesh.standing import Finding, signature_holds
 from orxaq_mesh.store import Change
 
 

@@ -11,19 +11,20 @@ Knows not: where files come from (`reading`), the laws' own checks (`ledger`), w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from orxaq_mesh import fold
-from orxaq_mesh.fold import Judged
 from orxaq_mesh.inspect.causes import broken_chains, causes, lines_of
 from orxaq_mesh.inspect.reading import Files, Node, from_folder, from_hub, identity, is_ledger, open_store
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds.node import members
-from orxaq_mesh.ledger import Finding, Ledger, Reading
-from orxaq_mesh.record import NOTHING, Record, Seal, epoch_place, log_place
+from orxaq_mesh.ledger import Ledger, Reading
+from orxaq_mesh.reconcile import render
+from orxaq_mesh.record import NOTHING, epoch_place
+from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change
 
 SHORTEST_ID = 16
@@ -73,6 +74,7 @@ def verify(
     files, findings = _files(mesh, source)
     reader = Ledger()
     reader.signatures = "every" if every_signature else "heads"
+    reader.settles = False
     with undisturbed():
         reading = reader.read(files)
     findings += causes(reading.findings, files, reader.id)
@@ -81,9 +83,9 @@ def verify(
     if wanted is not None:
         findings += _another_ledger(reader, wanted)
     if mesh is not None and source is None:
-        findings += _rolled_back(reading.seals, memory_of(Journal.open(mesh.home.journal)).seen)
+        findings += _rolled_back(reading.known, memory_of(Journal.open(mesh.home.journal)).seen)
     if not findings:
-        findings += _not_rendered(files, reading, reader.waiting.values())
+        findings += _not_rendered(files, reader)
     state = reader.state
     order = sorted(set(findings), key=lambda finding: (finding.file, finding.line, finding.law))
     counts = (state.epoch, len(reading.judged), len(reading.seals))
@@ -142,12 +144,12 @@ def _another_ledger(reader: Ledger, wanted: str) -> list[Finding]:
     return [Finding("SIG", *place, what.removesuffix("'"))]
 
 
-def _rolled_back(seals: Sequence[Seal], seen: tuple[int, str]) -> list[Finding]:
-    """Law SEEN: the newest seal that this node has seen must be on the spine."""
+def _rolled_back(known: Container[str], seen: tuple[int, str]) -> list[Finding]:
+    """Law SEEN: the newest seal that this node has seen must be in the ledger, on whatever side."""
     epoch, seal = seen
-    if not epoch or any(found.id == seal for found in seals):
+    if not epoch or seal in known:
         return []
-    what = f"the seal of epoch {epoch} ({seal[:12]}), which this node has seen, is not on the spine"
+    what = f"the seal of epoch {epoch} ({seal[:12]}), which this node has seen, is not there"
     return [Finding("SEEN", *epoch_place(epoch), what)]
 
 
@@ -173,9 +175,9 @@ def _wrong_digests(reading: Reading) -> Iterator[Finding]:
 # Law RENDER: the tree's bytes are those that rendering the set gives.
 
 
-def _not_rendered(files: Sequence[Change], reading: Reading, waiting: Iterable[Record]) -> list[Finding]:
+def _not_rendered(files: Sequence[Change], reader: Ledger) -> list[Finding]:
     """What is wrong where every line is sound: doubled, moved or missing lines, empty files."""
-    expected = _rendered(reading.judged, reading.seals, waiting)
+    expected = render(lambda _: None, reader.spine.records.values(), reader.spine.seals.values())
     differs = [file for file in files if file.new != expected.get(file.path)]
     if not differs:
         return []
@@ -183,13 +185,3 @@ def _not_rendered(files: Sequence[Change], reading: Reading, waiting: Iterable[R
     return found or [
         Finding("RENDER", file.path, 1, "not the bytes that rendering its lines gives") for file in differs
     ]
-
-
-def _rendered(judged: Iterable[Judged], seals: Iterable[Seal], waiting: Iterable[Record]) -> dict[str, bytes]:
-    lines: dict[str, list[bytes]] = {}
-    records = [item.record for item in judged]
-    for record in [*records, *sorted(waiting, key=lambda record: record.seq)]:
-        lines.setdefault(log_place(record.log, record.seq).file, []).append(record.line)
-    for seal in seals:
-        lines.setdefault(epoch_place(seal.epoch).file, []).append(seal.line)
-    return {path: b"\n".join([*found, b""]) for path, found in lines.items()}

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from orxaq_mesh.errors import InvalidLedger, MeshFault, Usage
 from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import State
-from orxaq_mesh.ledger import Finding, Ledger
+from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import Record, Seal
+from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change, Flaw
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class History(NamedTuple):
 
     Attributes:
         judged: every sealed record with epoch and verdict, in the order in which they were judged.
-        seals: the spine, from epoch 1.
+        seals: the spine, from epoch 1, the way that the fleet went.
         waiting: sound records in the trunk that no seal has taken in.
         state: what the fold came to.
     """

@@ -22,8 +22,8 @@ from orxaq_mesh.inspect.reading import History, Node, history
 from orxaq_mesh.keys import PublicKey, allowed_signers, armored, namespace
 from orxaq_mesh.kinds import Verdict
 from orxaq_mesh.kinds.node import members
-from orxaq_mesh.ledger import signature_holds
 from orxaq_mesh.record import Place, Record, Seal, Value, epoch_place, log_place, unsigned
+from orxaq_mesh.standing import signature_holds
 
 SHORTEST_PREFIX = 4
 MANY = 8

@@ -96,6 +96,14 @@ def apply(state: State, record: Record, moment: Moment) -> Verdict:
     return verdict
 
 
+def suspend(state: State, log: str, moment: Moment) -> None:
+    """A key that signed two histories loses its standing here, and its node's leases are freed (laws PREFIX, LIVE)."""
+    member = node.suspend(state, log)
+    if member is not None:
+        for family in FAMILIES:
+            family.gone(state, member.name, moment)
+
+
 def _remember(state: State, record: Record, moment: Moment, verdict: Verdict) -> None:
     body = record.body
     if "under" in body:
@@ -178,5 +186,6 @@ __all__ = [
     "new_state",
     "once_key",
     "propose",
+    "suspend",
     "words",
 ]

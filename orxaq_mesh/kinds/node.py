@@ -20,7 +20,7 @@ from orxaq_mesh.rules import Rule
 
 NAME = "node"
 ADMIN, NODE, OBSERVER, RECOVERY = "admin", "node", "observer", "recovery"
-WAITING, ADMITTED, REVOKED, ROTATED = "waiting", "admitted", "revoked", "rotated"
+WAITING, ADMITTED, REVOKED, ROTATED, SUSPENDED = "waiting", "admitted", "revoked", "rotated", "suspended"
 WRITERS = frozenset({ADMIN, NODE})
 
 KINDS = (
@@ -66,7 +66,7 @@ RULES = (
     Rule(
         "NODE-5",
         "A name belongs to the key that was admitted first",
-        "A name that an admitted key bears is refused to another key; a key that was revoked or rotated away never "
+        "A name that an admitted key bears is refused to another key; a key that was revoked, suspended or rotated away never "
         "returns. Admitting a node again with the same key changes its roles.",
         "Otherwise a second hello could take over somebody's name.",
         "Two laptops that both call themselves elm: the second one is refused, and both fingerprints are shown.",
@@ -114,6 +114,10 @@ class Member:
     def may_seal(self) -> bool:
         """Whether a seal of this key can stand (law SEAL). The recovery key's own limits are checked with it."""
         return self.admitted and OBSERVER not in self.roles
+
+    def may_vote(self) -> bool:
+        """Whether it has a vote where the spine forks (law FORK). The recovery key lies in a drawer and has none."""
+        return self.may_seal() and RECOVERY not in self.roles
 
 
 class Members:
@@ -203,7 +207,7 @@ def _key_spent(state: State, record: Record, moment: Moment) -> bool:
     key = record.body["key"]
     target = _target(state, record)
     others = (member for member in members(state).by_log.values() if member.key == key and member is not target)
-    spent = target is not None and (target.standing in (REVOKED, ROTATED) or target.key != key)
+    spent = target is not None and (target.standing in (REVOKED, ROTATED, SUSPENDED) or target.key != key)
     return spent or any(member.standing != WAITING for member in others)
 
 
@@ -232,7 +236,7 @@ CASES: Mapping[str, Case] = {
     "not the first of its log": _not_first,
     "by the recovery key, and not about an admin": _recovery_for_others,
     "another key bears the name": _name_taken,
-    "the key was revoked, rotated away, or bears another name": _key_spent,
+    "the key was revoked, suspended, rotated away, or bears another name": _key_spent,
     "the last admin would lose the role": _last_admin_demoted,
     "nobody of that log is admitted or waits": _unknown_target,
     "it is the last admin": _last_admin,
@@ -280,6 +284,20 @@ def _revoke(state: State, record: Record, moment: Moment) -> None:
     member.standing = REVOKED
 
 
+def suspend(state: State, log: str) -> Member | None:
+    """A seal takes in the proof that this key signed one seq twice: it loses its standing (law PREFIX).
+
+    Returns:
+        Whose leases are to be given up; None if the key had no standing.
+    """
+    member = members(state).by_log.get(log)
+    if member is None or not member.admitted:
+        return None
+    members(state).by_name.pop(member.name, None)
+    member.standing = SUSPENDED
+    return member
+
+
 def _rotate(state: State, record: Record, moment: Moment) -> None:
     old = members(state).by_log[record.log]
     new = Member(log_of(old.name, record.body["key"]), old.name, record.body["key"], old.roles, ADMITTED, old.epoch)
@@ -301,7 +319,7 @@ ROWS = (
     Row("node.admit", "the key is unsound", REFUSED, "NODE-2"),
     Row("node.admit", "by the recovery key, and not about an admin", REFUSED, "NODE-4"),
     Row("node.admit", "another key bears the name", REFUSED, "NODE-5"),
-    Row("node.admit", "the key was revoked, rotated away, or bears another name", REFUSED, "NODE-5"),
+    Row("node.admit", "the key was revoked, suspended, rotated away, or bears another name", REFUSED, "NODE-5"),
     Row("node.admit", "the last admin would lose the role", REFUSED, "NODE-6"),
     Row("node.admit", "otherwise", APPLIED, "NODE-3", "admitted", _admit),
     Row("node.revoke", "nobody of that log is admitted or waits", REFUSED, "NODE-8"),

@@ -16,10 +16,11 @@ and `git.GitStore`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+Wanted = Callable[[str], bool]
 Oid = str
 """A commit's object id at the hub: 40 or 64 hex digits. Never an id of ours."""
 
@@ -81,12 +82,19 @@ class Store(Protocol):
     def has(self, oid: Oid) -> bool:
         """Whether this commit is here already."""
 
-    def changes(self, old: Oid | None, new: Oid, under: str = "ledger") -> Iterator[Change | Flaw]:
+    def changes(
+        self, old: Oid | None, new: Oid, under: str = "ledger", only: Wanted | None = None
+    ) -> Iterator[Change | Flaw]:
         """The files below `under` that differ between two commits, sorted by path; flaws in `new` among them.
 
         Only files that can belong to a ledger are read (see `record.parse_path` for their names): anything else
         in the tree, at any depth, is one `Flaw` and is not descended into. So is an object that stands at two
         places. A flaw that `old` has in the same place is not told again.
+
+        Args:
+            old, new: commits that are here; None: an empty tree.
+            under: a folder.
+            only: path -> whether that file is wanted; the bytes of others are not read.
         """
 
     def read(self, commit: Oid, path: str) -> bytes | None:
@@ -94,6 +102,9 @@ class Store(Protocol):
 
     def descends(self, new: Oid, old: Oid) -> bool:
         """Whether `old` is `new` or an ancestor of it. Both must be here."""
+
+    def made_s(self, commit: Oid) -> int:
+        """When a commit that is here says it was made: seconds since 1970. Nothing is judged by it."""
 
     def commit(
         self, base: Oid | None, files: Mapping[str, bytes | None], parents: Sequence[Oid], message: str, at_s: int

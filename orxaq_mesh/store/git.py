@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from orxaq_mesh import errors
-from orxaq_mesh.store import Change, Flaw, Oid, Pushed, answers, check_message, objects
+from orxaq_mesh.store import Change, Flaw, Oid, Pushed, Wanted, answers, check_message, objects
 from orxaq_mesh.store.answers import Ran
 from orxaq_mesh.store.environment import check_hub_url, git_environment, hub_side_config
 from orxaq_mesh.store.housekeeping import (
@@ -234,9 +234,11 @@ class GitStore:
         """See `Store.has`."""
         return (self._reader.info(oid) or ("", 0))[0] == "commit"
 
-    def changes(self, old: Oid | None, new: Oid, under: str = "ledger") -> Iterator[Change | Flaw]:
+    def changes(
+        self, old: Oid | None, new: Oid, under: str = "ledger", only: Wanted | None = None
+    ) -> Iterator[Change | Flaw]:
         """See `Store.changes`."""
-        yield from objects.differences(self._reader, self._root(old, lenient=True), self._root(new), under)
+        yield from objects.differences(self._reader, self._root(old, lenient=True), self._root(new), under, only)
 
     def read(self, commit: Oid, path: str) -> bytes | None:
         """See `Store.read`."""
@@ -263,6 +265,13 @@ class GitStore:
         if ran.code not in (0, 1) or ran.late:
             raise errors.MeshFault(f"git cannot compare commits: {answers.reason(ran)}", hint=self._hint)
         return ran.code == 0
+
+    def made_s(self, commit: Oid) -> int:
+        """See `Store.made_s`."""
+        try:
+            return objects.made_s(self._reader.raw(commit, "commit", objects.MAX_COMMIT_BYTES))
+        except Unreadable as error:
+            raise self._invalid(commit, error) from error
 
     def _parents(self, commit: Oid) -> list[Oid]:
         try:

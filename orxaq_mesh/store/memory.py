@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orxaq_mesh import errors
-from orxaq_mesh.store import Change, Flaw, Oid, Outcome, Pushed, check_message
+from orxaq_mesh.store import Change, Flaw, Oid, Outcome, Pushed, Wanted, check_message
 from orxaq_mesh.store.answers import is_branch
 from orxaq_mesh.store.objects import FILE, FOLDER, check_files, judge
 
@@ -97,7 +97,9 @@ class MemoryStore:
         """See `Store.has`."""
         return oid in self._commits
 
-    def changes(self, old: Oid | None, new: Oid, under: str = "ledger") -> Iterator[Change | Flaw]:
+    def changes(
+        self, old: Oid | None, new: Oid, under: str = "ledger", only: Wanted | None = None
+    ) -> Iterator[Change | Flaw]:
         """See `Store.changes`."""
         before = self._commits[old].files if old else {}
         after = self._commits[new].files
@@ -108,7 +110,8 @@ class MemoryStore:
                 continue
             flaw = _flaw(path)
             if flaw is None:
-                yield Change(path, was, now)
+                if only is None or only(path):
+                    yield Change(path, was, now)
             elif now is not None and flaw.file not in told:
                 told.add(flaw.file)
                 yield flaw
@@ -128,6 +131,10 @@ class MemoryStore:
                 seen.add(oid)
                 left += self._commits[oid].parents
         return False
+
+    def made_s(self, commit: Oid) -> int:
+        """See `Store.made_s`."""
+        return self._commits[commit].at_s
 
     def commit(
         self, base: Oid | None, files: Mapping[str, bytes | None], parents: Sequence[Oid], message: str, at_s: int

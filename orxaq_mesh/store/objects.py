@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from orxaq_mesh.record import LOG_NAME, MAX_LINE_BYTES, MAX_NAME, SEGMENT_LINES, parse_path
-from orxaq_mesh.store import Change, Flaw, Oid
+from orxaq_mesh.store import Change, Flaw, Oid, Wanted
 from orxaq_mesh.text import clean
 
 FOLDER, FILE = b"40000", b"100644"
@@ -104,6 +104,12 @@ def parse_commit(raw: bytes) -> tuple[Oid, list[Oid]]:
     return found[1].decode(), [line[7:].decode() for line in found[2].splitlines()]
 
 
+def made_s(raw: bytes) -> int:
+    """When a raw commit object says that it was committed, in seconds since 1970; 0 where it says nothing sound."""
+    found = re.search(rb"^committer [^\n]* ([0-9]{1,12}) [+-][0-9]{4}$", raw.partition(b"\n\n")[0], re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 def format_commit(tree: Oid, parents: list[Oid], message: str, at_s: int) -> bytes:
     """A commit object's raw bytes. Author and date are the same on every machine, so the commit is too."""
     who = f"orxaq-mesh <mesh@orxaq-mesh.invalid> {at_s} +0000"
@@ -131,16 +137,18 @@ def is_folder(path: str) -> bool:
     return log is None or (len(log) <= MAX_NAME + 9 and LOG_NAME.fullmatch(log) is not None)
 
 
-def differences(source: Source, old: Tree, new: Tree, under: str) -> Iterator[Change | Flaw]:
+def differences(
+    source: Source, old: Tree, new: Tree, under: str, only: Wanted | None = None
+) -> Iterator[Change | Flaw]:
     """What differs at or below `under` between two commits' root trees; see `Store.changes`."""
-    yield from _Walk(source, under).entry(old.get(b"ledger"), new.get(b"ledger"), "ledger")
+    yield from _Walk(source, under, only).entry(old.get(b"ledger"), new.get(b"ledger"), "ledger")
 
 
 class _Walk:
     """One walk of two trees side by side."""
 
-    def __init__(self, source: Source, under: str) -> None:
-        self._source, self._under = source, under
+    def __init__(self, source: Source, under: str, only: Wanted | None) -> None:
+        self._source, self._under, self._only = source, under, only
         self._seen: dict[Oid, str] = {}
 
     def entry(self, old: Entry | None, new: Entry | None, path: str) -> Iterator[Change | Flaw]:
@@ -165,6 +173,8 @@ class _Walk:
                 yield from self.entry(before.get(name), after.get(name), inner)
 
     def _file(self, old: Entry | None, new: Entry | None, path: str) -> Iterator[Change | Flaw]:
+        if self._only is not None and not self._only(path):
+            return
         before, _ = self._get(self._source.blob, old, path)
         after, flaw = self._get(self._source.blob, new, path)
         if flaw:

@@ -23,9 +23,10 @@ from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment
 from orxaq_mesh.keys import PublicKey, SecretKey, namespace
 from orxaq_mesh.kinds.node import log_of, members
-from orxaq_mesh.ledger import Finding, Ledger
+from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import MAX_NAME, NODE_NAME, NOTHING, Record, Seal, Value, canonical, unsigned
 from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change, Flaw
 from orxaq_mesh.store.git import GitStore
 from orxaq_mesh.sync.identity import Identity, entries_of, memory_of
@@ -134,7 +135,7 @@ def _push_genesis(home: Home, settings: Settings, node: str) -> Identity:
         if performer.engine.ledger.state.epoch == 0 and performer.engine.broken is None:
             if performer.unreached is not None:
                 raise performer.unreached
-            pushed = performer.push(Publish(None, memory.records[:1], memory.seal))
+            pushed = performer.push(Publish(None, memory.records[:1], memory.seals[0]))
             performer.observe()
             if performer.engine.ledger.state.epoch == 0:
                 lost = pushed.outcome == COMMITTED or not pushed.vetoed

@@ -53,7 +53,7 @@ def identity_of(journal: Journal) -> Identity:
 def memory_of(journal: Journal) -> Memory:
     """What the journal's entries amount to, for the engine."""
     records: list[Record] = []
-    seal: Seal | None = None
+    seals: list[Seal] = []
     seen, holds = (0, NOTHING), {}
     for entry in journal.entries:
         match entry["is"]:
@@ -62,7 +62,7 @@ def memory_of(journal: Journal) -> Memory:
             case "record":
                 records.append(read_record(entry["line"].encode()))
             case "seal":
-                seal = read_seal(entry["line"].encode())
+                seals.append(read_seal(entry["line"].encode()))
             case "seen":
                 seen = (entry["epoch"], entry["seal"])
             case "hold":
@@ -75,7 +75,7 @@ def memory_of(journal: Journal) -> Memory:
                 )
     start = next((e for e in reversed(journal.entries) if e["is"] == "identity"), {}).get("prev", NOTHING)
     last = (records[-1].seq, records[-1].id) if records else (0, start)
-    return Memory(records, last, seal, seen, tuple(holds.values()))
+    return Memory(records, last, seals, seen, tuple(holds.values()))
 
 
 def entries_of(save: Save) -> Iterator[Entry]:

@@ -11,9 +11,10 @@ Laws: PUSH (outcomes come from the store), CACHE (the snapshot may vanish), CLOS
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from types import TracebackType
@@ -21,7 +22,7 @@ from typing import Any, Self
 
 import orjson
 
-from orxaq_mesh import fold
+from orxaq_mesh import fold, kinds
 from orxaq_mesh.effects import (
     COMMITTED,
     Answer,
@@ -52,16 +53,21 @@ from orxaq_mesh.home.keyfiles import load as load_key
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import ProcessId, alive, undisturbed
 from orxaq_mesh.keys import SecretKey, namespace
+from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.lease import Lease, leases
-from orxaq_mesh.ledger import Finding, Ledger, added_lines
+from orxaq_mesh.ledger import Ledger, added_lines, beyond
 from orxaq_mesh.reconcile import render
-from orxaq_mesh.record import BadLine, Record, Seal
+from orxaq_mesh.record import BadLine, Record, Seal, parse_path
 from orxaq_mesh.schema import read_record
-from orxaq_mesh.store import Change, Flaw, Oid, Store
+from orxaq_mesh.standing import Finding
+from orxaq_mesh.store import Change, Flaw, Oid, Store, flaws_only
 from orxaq_mesh.sync.identity import entries_of, identity_of, memory_of
+from orxaq_mesh.sync.ladder import Ladder
 
 OUTBOX = "mesh-node/"
 MAX_JOURNAL_BYTES = 256 * 1024
+KEPT_SEALS = 64
+"""So many of its own newest seals a node remembers, so as never to sign a second one on their parents (law SEAL)."""
 RETRY_LACKING_MS = 600_000
 """An outbox whose objects the hub has not got (a copy of it may lag behind) is asked for again after so long."""
 MAX_OUTBOX_FILES = 64
@@ -70,6 +76,9 @@ MAX_OUTBOX_FILES = 64
 
 class Performer:
     """One node at work. Its caller holds the `node` lock while it feeds."""
+
+    _reopen = False
+    """A fork was open when the snapshot was kept: the first reading begins at its base."""
 
     def __init__(self, home: Home, settings: Settings, journal: Journal, store: Store, secret: SecretKey) -> None:
         self.home, self.settings, self.journal, self.store = home, settings, journal, store
@@ -83,6 +92,7 @@ class Performer:
         self.unreached: MeshFault | None = None
         self.dice: Callable[[], float] = lambda: 0.5
         me = self._me(secret)
+        self.ladder = Ladder(home.cache / "ladder", self.identity.ledger)
         ledger, trunk, self._quiet_outboxes = self._restore()
         self.engine = Engine(me, ledger, memory_of(journal), Pace(pace.poll_ms, pace.poll_waiting_ms), trunk)
         self._kept: tuple[Any, ...] | None = None
@@ -172,11 +182,13 @@ class Performer:
 
     def observe(self) -> None:
         """Read the hub and fold; sign nothing, push nothing."""
-        given = self._look()
-        if isinstance(given, Looked):
-            with undisturbed():
-                effects = self.engine.take_in(given)
-            self._perform(effects)
+        inputs: list[Input] = [self._look()]
+        while inputs:
+            given = inputs.pop()
+            if isinstance(given, Looked):
+                with undisturbed():
+                    effects = self.engine.take_in(given)
+                inputs += self._perform(effects)
 
     def push(self, publish: Publish) -> Published:
         """Push what is signed already, outside of the engine's turn.
@@ -242,8 +254,8 @@ class Performer:
             self.journal.append(*entries)
             entries.clear()
             match effect:
-                case Look():
-                    inputs.append(self._look())
+                case Look(beneath):
+                    inputs.append(self._look(beneath))
                 case Publish():
                     inputs.append(self._publish(effect))
                 case Tell(intent, answer):
@@ -255,25 +267,27 @@ class Performer:
 
     # Reading the hub.
 
-    def _look(self) -> Looked | Unreached:
+    def _look(self, beneath: int | None = None) -> Looked | Unreached:
         begun_ms = self.clock.now_ms()
         try:
             self.tips = self.store.poll()
             ended_ms = self.clock.now_ms()
             trunk = self.tips.get(self.identity.trunk)
             self._fetch(trunk)
-            changes, findings = self._changes(trunk)
+            base = self._base(beneath)
+            changes, findings = self._changes(trunk, base)
+            descends = self._moved_on(trunk, changes)
             offered = list(self._offers(trunk))
         except InvalidLedger as error:
             flaws = [Finding(flaw.law, flaw.file, 0, flaw.reason) for flaw in error.findings]
             flaws = flaws or [Finding("RENDER", "", 0, error.what)]
-            return Looked(begun_ms, self.clock.now_ms(), self.tips.get(self.identity.trunk), findings=flaws)
+            return Looked(begun_ms, self.clock.now_ms(), self.tips.get(self.identity.trunk), unreadable=flaws)
         except MeshFault as error:
             self.unreached = error
             return Unreached(error)
-        self.unreached = None
+        self.unreached, self._reopen = None, False
         self._note_reading(begun_ms)
-        return Looked(begun_ms, ended_ms, trunk, changes, findings, offered)
+        return Looked(begun_ms, ended_ms, trunk, changes, findings, offered, (), base, descends)
 
     def _fetch(self, trunk: Oid | None) -> None:
         """Bring in what is new: first the trunk and the outboxes of known logs, then those of strangers.
@@ -314,11 +328,31 @@ class Performer:
             self.store.fetch({self.identity.trunk: trunk})
         self.say(Say("outbox", {"reason": error.what}))
 
-    def _changes(self, trunk: Oid | None) -> tuple[list[Change], list[Finding]]:
+    def _base(self, beneath: int | None) -> State | None:
+        """The state from which everything is to be read anew; None: what changed since the last tip is enough."""
+        if beneath is not None:
+            self.ladder.climb(self.engine.ledger.spine.rungs)
+            return self.ladder.below(beneath) or kinds.new_state()
+        lost = self.engine.trunk is not None and not self._still_has(self.engine.trunk)  # the store went away (CACHE)
+        return self.engine.ledger.base if lost or self._reopen else None
+
+    def _moved_on(self, trunk: Oid | None, changes: Sequence[Change]) -> bool:
+        """Whether the trunk moved forward; where every file only grew it makes no difference, and nobody asks."""
+        known = self.engine.trunk
+        if trunk is None or known is None or all((item.new or b"").startswith(item.old or b"") for item in changes):
+            return True
+        return self.store.has(known) and self.store.descends(trunk, known)
+
+    def _changes(self, trunk: Oid | None, base: State | None) -> tuple[list[Change], list[Finding]]:
         changes: list[Change] = []
         findings: list[Finding] = []
-        if trunk is not None and trunk != self.engine.trunk:
-            for item in self.store.changes(self.engine.trunk if self._still_has(self.engine.trunk) else None, trunk):
+        known = None if base else self.engine.trunk
+        only = (lambda path: beyond(base, path)) if base else None
+        if trunk is not None and trunk != known:
+            if any(parse_path(path) is None for path in self.engine.ledger.mends):
+                flaws = flaws_only(self.store.changes(None, trunk, only=lambda _: False))
+                findings += [Finding(flaw.law, flaw.file, 0, flaw.reason) for flaw in flaws]
+            for item in self.store.changes(known, trunk, only=only):
                 if isinstance(item, Flaw):
                     findings.append(Finding(item.law, item.file, 0, item.reason))
                 else:
@@ -344,9 +378,18 @@ class Performer:
             for _, line, finding in added_lines(change):
                 try:
                     if finding is None and (record := read_record(line)).log == log:
+                        yield from self._place_holder(change, record)
                         yield record
                 except BadLine as bad:
                     self.say(Say("outbox", {"log": log, "law": bad.law, "file": change.path, "reason": bad.reason}))
+
+    @staticmethod
+    def _place_holder(change: Change, record: Record) -> Iterator[Record]:
+        """The record of the trunk whose place this one claims: the two are a proof (law CHAIN)."""
+        for line in (change.old or b"").split(b"\n"):
+            if b'"seq":%d,' % record.seq in line:
+                with contextlib.suppress(BadLine):
+                    yield read_record(line)
 
     # Publishing.
 
@@ -362,14 +405,19 @@ class Performer:
 
     def _push_trunk(self, publish: Publish, seal: Seal) -> Published:
         base = publish.base
-        files = render(lambda path: self.store.read(base, path) if base else None, publish.records, [seal])
+
+        def old(path: str) -> bytes | None:
+            return self.store.read(base, path) if base else None
+
+        files = with_mends(render(lambda path: publish.mends.get(path, old(path)), publish.records, [seal]), publish)
         message = f"mesh: epoch {seal.epoch}, {len(publish.records)} records, sealed by {seal.log}"
+        message += f", {len(publish.mends)} files mended" if publish.mends else ""
         new = self.store.commit(base, files, [base] if base else [], message, _seconds(seal.at))
         pushed = self.store.push(self.identity.trunk, base, new)
         if pushed.outcome.value != COMMITTED:
             return Published(pushed.outcome.value, pushed.reason, pushed.vetoed)
         self.tips[self.identity.trunk] = new
-        changes = [Change(path, self.store.read(base, path) if base else None, data) for path, data in files.items()]
+        changes = [Change(path, old(path), data) for path, data in files.items() if parse_path(path)]
         return Published(COMMITTED, trunk=new, changes=changes)
 
     def _push_outbox(self, publish: Publish) -> Published:
@@ -398,11 +446,11 @@ class Performer:
     def _restore(self) -> tuple[Ledger, Oid | None, dict[str, Oid]]:
         kept = read_json_cache(self._snapshot)
         if isinstance(kept, dict) and kept.get("ledger") == self.identity.ledger and self._still_has(kept.get("trunk")):
-            try:
-                state = fold.from_value(kept["state"])
-            except (KeyError, TypeError, ValueError, AttributeError):
-                return Ledger(self.identity.ledger), None, {}
-            return Ledger(self.identity.ledger, state), kept["trunk"], dict(kept.get("quiet_outboxes", {}))
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+                ledger = Ledger(self.identity.ledger, fold.from_value(kept["base"] or kept["state"]))
+                ledger.recall(kept["memo"])
+                self._reopen = kept["base"] is not None
+                return ledger, kept["trunk"], dict(kept["quiet_outboxes"])
         return Ledger(self.identity.ledger), None, {}
 
     def _still_has(self, trunk: Any) -> bool:
@@ -413,12 +461,16 @@ class Performer:
         engine = self.engine
         quiet = frozenset(self._quiet_outboxes.items())
         key = (engine.trunk, engine.findings, engine.broken, len(engine.pen.pending), quiet)
-        if key == self._kept or engine.trunk is None:
+        if key == self._kept or engine.trunk is None or self._reopen:
             return
+        self.ladder.climb(engine.ledger.spine.rungs)
+        is_open = engine.ledger.base is not engine.ledger.state
         value = {
             "ledger": self.identity.ledger,
             "trunk": engine.trunk,
             "state": fold.to_value(engine.ledger.state),
+            "base": fold.to_value(engine.ledger.base) if is_open else None,
+            "memo": engine.ledger.memo(),
             "alarms": [finding._asdict() for finding in engine.findings],
             "broken": engine.broken.what if engine.broken else None,
             "pending": len(engine.pen.pending),
@@ -439,13 +491,19 @@ class Performer:
         records = [record for record in old.records if record.id in unsealed] or list(old.records[-1:])
         live = [hold for hold in old.holds if self._is_live(hold)]
         identity = next(entry for entry in reversed(self.journal.entries) if entry["is"] == "identity")
-        saves = [Save(records=records, seal=old.seal, seen=old.seen), *(Save(hold=hold) for hold in live)]
+        saves = [Save(records=records, seen=old.seen), *(Save(seal=seal) for seal in old.seals[-KEPT_SEALS:])]
+        saves += [Save(hold=hold) for hold in live]
         self.journal.rewrite([identity, *(entry for save in saves for entry in entries_of(save))])
 
     def _is_live(self, hold: Hold) -> bool:
         held = leases(self.engine.ledger.state).by_name.get(hold.lease) or Lease(hold.lease)
         unsealed = any(record.id == hold.record for record in self.engine.pen.pending)
         return unsealed or held.record == hold.record or any(w.record == hold.record for w in held.queue)
+
+
+def with_mends(files: Mapping[str, bytes], publish: Publish) -> dict[str, bytes | None]:
+    """What is to be written: the rendered files, and the damaged ones as they are to be (law RENDER)."""
+    return {**publish.mends, **files}
 
 
 def _seconds(at: str) -> int:

@@ -16,6 +16,7 @@ from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import Record, Seal
 from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.standing import Find, Standing
 from orxaq_mesh.store import Change, Oid, Outcome, Pushed
 from orxaq_mesh.store.memory import MemoryStore
 
@@ -37,16 +38,16 @@ def hold(true: object, law: str, what: str) -> None:
         raise Broke(f"{law}: {what}")
 
 
-class _Watched(Ledger):
-    """A ledger that shows each epoch to the checks before it is folded."""
+class _Watched(Standing):
+    """Shows each epoch to the checks before it is folded."""
 
     def __init__(self, checks: Checks, ledger_id: str) -> None:
         super().__init__(ledger_id)
         self.checks = checks
 
-    def taken_by(self, seal: Seal) -> dict[str, list[Record]]:
-        taken = super().taken_by(seal)
-        self.checks.epoch(self.state, seal, taken)
+    def taken_by(self, state: State, seal: Seal, find: Find, over: Seal | None = None) -> dict[str, list[Record]]:
+        taken = super().taken_by(state, seal, find, over)
+        self.checks.epoch(state, seal, taken)
         return taken
 
 
@@ -55,7 +56,8 @@ class Checks:
 
     def __init__(self, world: World, hub: SimHub, ledger_id: str) -> None:
         self.world, self.store = world, MemoryStore(hub)
-        self.ledger = _Watched(self, ledger_id)
+        self.ledger = Ledger(ledger_id)
+        self.ledger.spine.standing = _Watched(self, ledger_id)
         self.trunk: Oid | None = None
         self.snapshots: dict[Oid, bytes] = {}
         self.verdicts: dict[str, Verdict] = {}

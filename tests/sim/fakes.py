@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orxaq_mesh import ledger
+from orxaq_mesh import standing
 from orxaq_mesh.errors import Unreachable
 from orxaq_mesh.home.budget import spend
 from orxaq_mesh.keys import SecretKey
@@ -153,8 +153,8 @@ def _fast_verify(key: bytes, space: str, message: bytes, sig: str) -> bool:
 @contextlib.contextmanager
 def fast_signatures() -> Iterator[None]:
     """Within it the ledger takes `fast_sign`'s signatures, and no others."""
-    real, ledger.verify = ledger.verify, _fast_verify
+    real, standing.verify = standing.verify, _fast_verify
     try:
         yield
     finally:
-        ledger.verify = real
+        standing.verify = real

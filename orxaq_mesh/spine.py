@@ -1,0 +1,251 @@
+"""The spine since a base: a tree of seals, which of them stand, and which way through it the fleet went.
+
+Knows: all seals and records behind one state (the base), every side of every fork, the votes (laws SEAL, EPOCH, FORK).
+Knows not: files and their damage (`ledger`), how a fork is decided (`voting`), what a record means (`kinds`).
+
+    spine = Spine(base, standing)
+    spine.grow(records, seals)          # in any order and grouping: the same tree of seals (law SET)
+    spine.chain, spine.tip              # what the fleet went on from, and the state there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from orxaq_mesh import fold
+from orxaq_mesh.fold import Judged
+from orxaq_mesh.kinds import State
+from orxaq_mesh.kinds.node import members
+from orxaq_mesh.record import Record, Seal, epoch_place
+from orxaq_mesh.standing import Broken, Standing
+from orxaq_mesh.voting import Election, Vote, elect, first_vote
+
+RUNG_RECORDS = 2048
+"""So many records apart states are kept from which an old fork can be folded again."""
+
+
+class Stood(NamedTuple):
+    """A seal that stands, and the verdicts of its epoch."""
+
+    seal: Seal
+    judged: list[Judged]
+
+
+class Spine:
+    """See the module's banner.
+
+    Attributes:
+        base: the state that all of it follows; it is never changed.
+        records: id -> record, of those in the tree that lie behind the base.
+        extra: the same for records that are known and in no tree: proofs, and what lies behind another's place.
+        stood: id -> each seal that stands.
+        held: id -> each seal that does not stand, and why; it may yet, when what it lacks is here.
+        chain: the seals that the fleet went on from, by epoch.
+        elections: how each fork along the chain was decided, oldest first.
+        void: log -> the first seq that its key is known to have signed twice: no vote from there on.
+        rungs: states on the way, while there was no fork.
+    """
+
+    def __init__(self, base: State, standing: Standing) -> None:
+        self.base, self.standing = base, standing
+        self.records: dict[str, Record] = {}
+        self.extra: dict[str, Record] = {}
+        self.seals: dict[str, Seal] = {}
+        self.stood: dict[str, Stood] = {}
+        self.held: dict[str, Broken] = {}
+        self.chain: list[Stood] = []
+        self.elections: list[Election] = []
+        self.void: dict[str, int] = {}
+        self.rungs: list[State] = []
+        self._children: dict[str, list[Seal]] = {}
+        self._states: dict[str, State] = {base.seal: base}
+
+    def fork(self) -> Spine:
+        """A spine that grows on its own; states are shared, for none is changed once it is here."""
+        twin = Spine(self.base, self.standing.copy())
+        for name in ("records", "extra", "seals", "stood", "held", "void", "_states"):
+            setattr(twin, name, dict(getattr(self, name)))
+        twin._children = {parent: list(seals) for parent, seals in self._children.items()}
+        twin.chain, twin.elections, twin.rungs = list(self.chain), list(self.elections), list(self.rungs)
+        return twin
+
+    @property
+    def tip(self) -> State:
+        """The state at the end of the chain."""
+        return self._states[self.chain[-1].seal.id if self.chain else self.base.seal]
+
+    @property
+    def highest(self) -> Seal | None:
+        """The standing seal of the highest epoch, on whatever side (law EPOCH)."""
+        return max((stood.seal for stood in self.stood.values()), key=lambda seal: (seal.epoch, seal.id), default=None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing behind the base is left open: no fork, no orphan that the chain has not passed, none held."""
+        highest = self.highest
+        return (
+            all(election.settled for election in self.elections)
+            and (highest is None or highest.epoch <= self.tip.epoch)
+            and (len(self.stood) == len(self.chain) or not self._late())
+        )
+
+    def _late(self) -> bool:
+        """Whether a record that another side took in waits to be taken in on this one."""
+        heads, chain = self.tip.heads, {stood.seal.id for stood in self.chain}
+        return any(
+            item.record.seq > heads.get(item.record.log, (0, ""))[0]
+            for id_, stood in self.stood.items()
+            if id_ not in chain
+            for item in stood.judged
+        )
+
+    def find(self, id_: str) -> Record | None:
+        """A record by its id, wherever it is known from."""
+        return self.records.get(id_) or self.extra.get(id_)
+
+    # Growing.
+
+    def grow(self, records: Iterable[Record], seals: Iterable[Seal]) -> None:
+        """Take in records and seals, and find out anew what stands and where the chain goes."""
+        self.records.update((record.id, record) for record in records)
+        fresh = [seal for seal in seals if seal.id not in self.seals]
+        for seal in fresh:
+            self.seals[seal.id] = seal
+            self._children.setdefault(seal.parent, []).append(seal)
+        tried = {seal.id: seal for seal in fresh} | {id_: self.seals[id_] for id_ in self.held}
+        if any(seal.parent in self.stood and seal.parent not in self._states for seal in tried.values()):
+            self.stood, self._states, tried = {}, {self.base.seal: self.base}, dict(self.seals)
+        self._stand(sorted(tried.values(), key=lambda seal: (seal.epoch, seal.id)))
+        self.choose()
+
+    def _stand(self, seals: Sequence[Seal]) -> None:
+        """Fold each of these onto its parent, if it stands. Parents and `over` come first: their epochs are lower."""
+        own: set[str] = set()
+        find = self.find if self.extra else self.records.get
+        for seal in seals:
+            parent = self._states.get(seal.parent)
+            over = self.stood.get(seal.over or "")
+            try:
+                if parent is None:
+                    reason = f"the seal of epoch {seal.epoch} follows {seal.parent[:12]}, which does not stand here"
+                    raise Broken("SEAL", epoch_place(seal.epoch), reason, lacks=seal.parent)
+                taken = self.standing.taken_by(parent, seal, find, over.seal if over else None)
+            except Broken as broken:
+                self.held[seal.id] = broken
+                continue
+            self.held.pop(seal.id, None)
+            if len(self._children[seal.parent]) > 1 or seal.parent not in own:
+                state = fold.copy(parent)
+            else:
+                state = self._states.pop(seal.parent)
+            judged = fold.apply(state, seal, taken, self.order_of(over.seal, seal.parent) if over else ())
+            self.stood[seal.id], self._states[seal.id] = Stood(seal, judged), state
+            own.add(seal.id)
+            self._keep_rung(state)
+
+    def _keep_rung(self, state: State) -> None:
+        last = self.rungs[-1] if self.rungs else self.base
+        if state.records >= last.records + RUNG_RECORDS and all(len(kids) == 1 for kids in self._children.values()):
+            self.rungs.append(fold.copy(state))
+
+    def order_of(self, over: Seal, parent: str) -> list[str]:
+        """The ids of what the side of `over` judged since it parted from that of `parent`, in its order (law EPOCH)."""
+        trunk = set(self._back(parent))
+        side = []
+        for id_ in self._back(over.id):
+            if id_ in trunk:
+                break
+            side.append(id_)
+        return [item.record.id for id_ in reversed(side) if id_ in self.stood for item in self.stood[id_].judged]
+
+    def _back(self, id_: str) -> Iterator[str]:
+        """A standing seal and all before it, down to the base."""
+        yield id_
+        while id_ in self.stood:
+            id_ = self.stood[id_].seal.parent
+            yield id_
+
+    def drop(self, seal: Seal) -> None:
+        """Forget a seal that nobody signed."""
+        del self.seals[seal.id]
+        del self.held[seal.id]
+        self._children[seal.parent].remove(seal)
+
+    def since(self, id_: str) -> tuple[list[Stood], list[Seal]]:
+        """What the chain has behind a seal; and, where that is not on it, the seals that were left to come here."""
+        on_chain = {self.base.seal, *(stood.seal.id for stood in self.chain)}
+        left = []
+        while id_ not in on_chain and id_ in self.stood:
+            left.append(self.stood[id_].seal)
+            id_ = left[-1].parent
+        place = next((n for n, stood in enumerate(self.chain, 1) if stood.seal.id == id_), 0)
+        return self.chain[place:], left[::-1]
+
+    # Choosing (law FORK).
+
+    def choose(self) -> None:
+        """Walk from the base to the end, by first votes where there are several children."""
+        self.chain, self.elections = [], []
+        at = self.base.seal
+        while sides := [seal for seal in self._children.get(at, ()) if seal.id in self.stood]:
+            chosen = sides[0].id
+            if len(sides) > 1:
+                election = self._elect(at, sides)
+                self.elections.append(election)
+                chosen = election.chosen
+            self.chain.append(self.stood[chosen])
+            at = chosen
+
+    def _elect(self, parent: str, sides: Sequence[Seal]) -> Election:
+        side_of = {id_: side.id for side in sides for id_ in self._beneath(side.id)}
+        state = self._states[parent]
+        known = members(state).by_log.values()
+        ranks = {member.log: (member.epoch, member.log) for member in known if member.admitted}
+        voters = [member.log for member in known if member.may_vote()]
+        votes, absent = list[Vote](), list[str]()
+        for log in sorted(voters):
+            variants = self._variants(state, log)
+            vote = first_vote(variants, side_of)
+            if vote is not None:
+                votes.append(vote)
+            elif log not in self.void and all(len(same) == 1 for same in variants):
+                absent.append(log)
+        return elect(parent, sides, ranks, votes, absent)
+
+    def _beneath(self, id_: str) -> Iterator[str]:
+        """A standing seal and all standing ones after it."""
+        left = [id_]
+        while left:
+            id_ = left.pop()
+            yield id_
+            left += [seal.id for seal in self._children.get(id_, ()) if seal.id in self.stood]
+
+    def _variants(self, state: State, log: str) -> list[list[Record]]:
+        """The authentic records of a log behind a state, by seq, as far as there is no gap; one list a seq."""
+        head = state.heads.get(log, (0, ""))[0]
+        mine = [record for record in self.records.values() if record.log == log and record.seq > head]
+        taken = {item.record.id for stood in self.stood.values() for item in stood.judged if item.record.log == log}
+        loose = [record for record in mine if record.id not in taken]
+        good = taken | (self.standing.sound(state, loose) if loose else set())
+        by_seq: dict[int, list[Record]] = {}
+        for record in mine:
+            if record.id in good:
+                by_seq.setdefault(record.seq, []).append(record)
+        found: list[list[Record]] = []
+        while (seq := head + 1 + len(found)) in by_seq and seq < self.void.get(log, seq + 1):
+            found.append(by_seq[seq])
+        return found
+
+    # Settling.
+
+    def rebase(self) -> Spine:
+        """A spine whose base is this one's tip: what lies behind it is settled, and only what waits is carried on."""
+        tip = self.tip
+        twin = Spine(tip, self.standing)
+        heads = tip.heads
+        twin.records = {
+            id_: record for id_, record in self.records.items() if record.seq > heads.get(record.log, (0, ""))[0]
+        }
+        twin.void, twin.rungs, twin.extra = self.void, self.rungs, self.extra
+        return twin
