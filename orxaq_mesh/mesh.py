@@ -13,7 +13,7 @@ Everything that a cold `mesh status` does not need is imported where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +294,39 @@ class Mesh:
 
         sync.once(self.home, self.settings)
         return self.status(offline=True)
+
+    def reconcile(self, hub: str | None = None) -> Any:
+        """Bring another hub's trunk, or a git bundle's, into this node's hub; see `sync.reconciling.United`.
+
+        Args:
+            hub: the other hub; None: what this node has seen at its own hub, where that was rolled back or deleted.
+
+        Raises:
+            MeshError: a hub does not answer, or does not hold this ledger.
+        """
+        from orxaq_mesh.sync import reconciling
+
+        if hub is None:
+            return reconciling.from_memory(self.home, self.settings)
+        return reconciling.from_hub(self.home, self.settings, hub)
+
+    def export(self, *, read_hub: bool = True) -> Iterator[bytes]:
+        """The ledger as the bytes of one file, piece by piece; see `carry`."""
+        from orxaq_mesh.sync.reconciling import exported
+
+        self.identity()
+        return iter(exported(self.home, self.settings, read_hub=read_hub))
+
+    def import_(self, file: Iterable[bytes], name: str) -> Any:
+        """Take in an export, line by line; nothing of it, if it is not whole and sound.
+
+        Raises:
+            InvalidLedger: it is not, with file and line.
+        """
+        from orxaq_mesh.sync.reconciling import from_export
+
+        self.identity()
+        return from_export(self.home, self.settings, file, name)
 
     def observe(self) -> Any:
         """Read the hub and fold, signing and pushing nothing; gives the closed performer with its engine.

@@ -22,6 +22,20 @@ def union(*segments: bytes) -> bytes:
     return b"".join(line + b"\n" for line in sorted(lines, key=_position))
 
 
+def poured(*segments: bytes | None) -> bytes:
+    """The union of segments that may hold anything: what is no line of a ledger is left out."""
+    lines = {line for segment in segments for line in (segment or b"").split(b"\n") if _is_line(line)}
+    return union(*lines)
+
+
+def _is_line(line: bytes) -> bool:
+    try:
+        number, _ = _position(line)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return type(number) is int
+
+
 def capped(lines: Iterable[bytes], sealed: Container[str]) -> bytes:
     """One segment of a log with at most two lines a number: those first that a seal took in, then the lower ids.
 

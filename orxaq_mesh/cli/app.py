@@ -37,6 +37,8 @@ COMMANDS = {
     "verify": "ledger",
     "explain": "explain",
     "sync": "sync",
+    "export": "carry",
+    "import": "carry",
     "doctor": "doctor",
     "config": "config",
     "gate": "gate",

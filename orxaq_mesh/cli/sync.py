@@ -9,6 +9,7 @@ Knows not: when anything happens (`sync.daemon`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,15 +17,34 @@ import typer
 from orxaq_mesh.cli.app import Trial
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, Part, call, encode, paint, write
+from orxaq_mesh.errors import Usage
 
 app = new_app()
 _STYLES = {"alarm": "bad", "fault": "bad", "unreachable": "warn", "sealed": "good"}
 
 
-@app.command(cls=Trial, epilog="Example: mesh sync && mesh status --offline")
-def sync() -> None:
-    """Make one pass: read the hub, publish what waits, renew leases."""
+@app.command(cls=Trial, epilog="Example: mesh sync --from ssh://git@example.com/fleet-east.git")
+def sync(
+    hub: Annotated[
+        str | None,
+        typer.Option("--from", help="Bring another hub, or a git bundle, together with this node's.", metavar="HUB"),
+    ] = None,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Give the hub back what this node has seen there and it has lost.")
+    ] = False,
+) -> None:
+    """Make one pass: read the hub, publish what waits, renew leases.
+
+    With --from, two halves of a fleet that worked apart come together: every node then sees the same, in any order.
+    """
     mesh = call().mesh()
+    if (hub or mend) and (call().dry_run or (hub and mend)):
+        raise Usage("--from, --mend and --dry-run do not go together", hint="mesh sync --help")
+    if hub or mend:
+        from orxaq_mesh.cli.carry import told
+
+        told(mesh.reconcile(str(Path(hub).absolute()) if hub and Path(hub).exists() else hub))
+        return
     if call().dry_run:
         mesh.observe()
     found = mesh.status(offline=True) if call().dry_run else mesh.sync()

@@ -274,7 +274,7 @@ class Performer:
             ended_ms = self.clock.now_ms()
             trunk = self.tips.get(self.identity.trunk)
             self._fetch(trunk)
-            base = self._base(beneath)
+            base = self.base(beneath)
             changes, findings = self._changes(trunk, base)
             descends = self._moved_on(trunk, changes)
             offered = list(self._offers(trunk))
@@ -328,7 +328,7 @@ class Performer:
             self.store.fetch({self.identity.trunk: trunk})
         self.say(Say("outbox", {"reason": error.what}))
 
-    def _base(self, beneath: int | None) -> State | None:
+    def base(self, beneath: int | None) -> State | None:
         """The state from which everything is to be read anew; None: what changed since the last tip is enough."""
         if beneath is not None:
             self.ladder.climb(self.engine.ledger.spine.rungs)

@@ -1,0 +1,104 @@
+"""`mesh export` and `mesh import`: a ledger on a stick.
+
+Knows: where the file is, and how what came of it is said.
+Knows not: its form (`carry`), how it gets onto the trunk (`sync.reconciling`).
+
+    mesh export /media/stick/fleet.ndjson && mesh import /media/stick/fleet.ndjson
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from orxaq_mesh.cli.app import Command
+from orxaq_mesh.cli.app import app as new_app
+from orxaq_mesh.cli.call import call
+from orxaq_mesh.errors import Usage
+from orxaq_mesh.record import MAX_LINE_BYTES
+
+app = new_app()
+_BUNDLE = b"# v"
+
+
+@app.command("export", cls=Command, epilog="Example: mesh export /media/stick/fleet.ndjson")
+def export_(
+    file: Annotated[str, typer.Argument(help="Where to write; - is standard output.", metavar="FILE")],
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not read the hub: what was read last, and what was signed since.")
+    ] = False,
+) -> None:
+    """Write the whole ledger into one file, with what this node has signed and not yet published.
+
+    The file checks itself. An old one is replaced only when the new one is whole.
+    """
+    pieces = call().mesh().export(read_hub=not offline)
+    if file == "-":
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    lines = _write(Path(file), pieces)
+    if call().json:
+        call().data({"file": file, "lines": lines})
+    else:
+        call().say(f"{lines} lines in {file}")
+
+
+def _write(path: Path, pieces: Iterator[bytes]) -> int:
+    """Write beside the place and move it there; gives how many lines of the ledger that were."""
+    from orxaq_mesh.home.files import atomic_write
+
+    whole = list(pieces)
+    atomic_write(path, b"".join(whole))
+    return len(whole) - 2
+
+
+@app.command("import", cls=Command, epilog="Example: mesh import /media/stick/fleet.ndjson")
+def import_(
+    file: Annotated[str, typer.Argument(help="An export, or a git bundle of a trunk; - is standard input.")],
+) -> None:
+    """Bring the ledger in a file together with the one at the hub. Twice is as good as once.
+
+    A file that is damaged, cut off or of another ledger is refused, with the line, and nothing of it is taken in.
+    """
+    mesh = call().mesh()
+    if file == "-":
+        told(mesh.import_(_lines(sys.stdin.buffer), "standard input"))
+        return
+    path = Path(file)
+    try:
+        with path.open("rb") as stream:
+            if stream.peek(len(_BUNDLE))[: len(_BUNDLE)] == _BUNDLE:
+                told(mesh.reconcile(str(path.absolute())))
+            else:
+                told(mesh.import_(_lines(stream), file))
+    except OSError as error:
+        raise Usage(f"{file} cannot be read: {error.strerror}", hint="name an export, or a git bundle") from None
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Its lines, none longer than a ledger's may be: a longer one comes in pieces without a newline."""
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        yield line
+
+
+def told(united: Any) -> None:
+    """Say what came of uniting two histories."""
+    if call().json:
+        call().data(united._asdict())
+        return
+    if not united.moved:
+        call().say(f"nothing new: epoch {united.epoch}")
+        return
+    call().say(f"united: epoch {united.epoch}")
+    if united.left:
+        call().say(f"  {united.left} epochs of this hub lie on the side that was left: mesh divergence")
+    if united.waiting:
+        call().say(f"  {united.waiting} records wait to be judged: mesh sync")
+    if united.mended:
+        call().say(f"  {united.mended} files were damaged and are mended")
