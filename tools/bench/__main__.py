@@ -23,6 +23,7 @@ from tools.bench.idling import idle_rows
 from tools.bench.publishing import publish_rows
 from tools.bench.rows import Row, table
 from tools.bench.starting import start_rows
+from tools.bench.uniting import unite_rows
 from tools.bench.waiting import takeover_rows, wait_rows
 
 PARTS: dict[str, Callable[[bool], Iterable[Row]]] = {
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[[bool], Iterable[Row]]] = {
     "publish": publish_rows,
     "start": start_rows,
     "append": append_rows,
+    "unite": unite_rows,
     "wait": wait_rows,
     "takeover": takeover_rows,
     "idle": idle_rows,

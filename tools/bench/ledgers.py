@@ -29,7 +29,7 @@ class Built:
         self.elm = self.trunk.admit("elm")
         self.trunk.seal(self.elm.write("lease.acquire", **LEASE, ttl_ms=60_000, until=99), by=self.elm)
         self.token = self.trunk.ledger.state.epoch
-        self._commits = [_commit(1, dict(self.trunk.files))]
+        self._commits = [commit(1, dict(self.trunk.files))]
         self.last: Record | None = None
         while self.trunk.ledger.state.records < records:
             self._epoch()
@@ -50,7 +50,7 @@ class Built:
         self.trunk.seal(*records, by=elm)
         self.last = records[-1]
         changed = {path: data for path, data in self.files.items() if before.get(path) is not data}
-        self._commits.append(_commit(number + 1, changed))
+        self._commits.append(commit(number + 1, changed))
 
     def at_hub(self, hub: Hub, home: Home) -> Home:
         """Put the ledger on a hub, commit by commit, and make elm's home as it would be after writing it."""
@@ -73,10 +73,11 @@ def build(records: int) -> Built:
     return Built(records)
 
 
-def _commit(number: int, files: dict[str, bytes]) -> bytes:
-    """One commit for `git fast-import`."""
+def commit(number: int, files: dict[str, bytes], *, goes_on: bool = False) -> bytes:
+    """One commit for `git fast-import`; `goes_on`: the first of a feed, on what the branch has already."""
     message = f"mesh: epoch {number}".encode()
     parts = [b"commit refs/heads/mesh\ncommitter mesh <> %d +0000\ndata %d\n%s\n" % (number, len(message), message)]
+    parts += [b"from refs/heads/mesh^0\n"] if goes_on else []
     for path, data in sorted(files.items()):
         parts.append(b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data))
     return b"".join(parts)
