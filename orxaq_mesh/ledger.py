@@ -226,6 +226,7 @@ class Ledger:
             return
         news.files[change.path] = change
         log, first = parsed
+        floor = self.base.epoch if log is None else self.base.heads.get(log, (0, ""))[0]
         position = _last_position(change)
         for number, line, finding in self._lines(change):
             if finding is not None:
@@ -245,7 +246,12 @@ class Ledger:
                 reason = "out of order, or twice: lines are sorted by number and id"
                 news.found(Finding("RENDER", change.path, number, reason))
             position = here
-            self._place(item, change, news)
+            if here[0] <= floor:
+                self._beneath(item, change, news)
+            elif isinstance(item, Seal):
+                news.seals.append(item)
+            else:
+                news.records.append(item)
 
     def _lines(self, change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
         yield from added_lines(change)
@@ -254,18 +260,13 @@ class Ledger:
             there = set((change.new or b"").split(b"\n"))
             yield from ((0, line, None) for line in held.split(b"\n")[:-1] if line not in there)
 
-    def _place(self, item: Record | Seal, change: FileChange, news: _News) -> None:
-        """Sort a line that is new: behind the base, or beneath it."""
+    def _beneath(self, item: Record | Seal, change: FileChange, news: _News) -> None:
+        """A line that is new, or read again, and whose place lies beneath the base."""
         if isinstance(item, Seal):
-            if item.epoch > self.base.epoch:
-                news.seals.append(item)
-            elif item.id != self.base.seal and not self._anchored:
+            if item.id != self.base.seal and not self._anchored:
                 news.old_seals.append(item)
-        elif item.seq > self.base.heads.get(item.log, (0, ""))[0]:
-            news.records.append(item)
-        else:
-            rival = self._rival(item, change)
-            news.pairs += [(item, rival)] if rival else []
+        elif (rival := self._rival(item, change)) is not None:
+            news.pairs.append((item, rival))
 
     def _rival(self, record: Record, change: FileChange) -> Record | None:
         """The record that holds the place which this one claims beneath the base, if it is another."""
@@ -304,8 +305,7 @@ class Ledger:
     def _sift(self, news: _News) -> None:
         """Part what no seal has taken in: into what its keys signed, and what is nobody's (law SIG)."""
         self._sift_seals(news)
-        taken = self._taken()
-        loose = [record for record in self.spine.records.values() if record.id not in taken]
+        loose = self.spine.loose()
         good = self.spine.standing.sound(self.state, loose) if loose else set()
         lacking = any(broken.lacks for broken in self.spine.held.values())
         for record in loose:
@@ -332,10 +332,6 @@ class Ledger:
             if broken.lacks is not None and len(self.wanted) < MAX_WANTED:
                 self.wanted[broken.lacks] = 0 if seal.over else seal.epoch - 1
 
-    def _taken(self) -> set[str]:
-        """The ids of the records behind the base that some standing seal has taken in."""
-        return {item.record.id for stood in self.spine.stood.values() for item in stood.judged}
-
     def _may_be_signed(self, seal: Seal, broken: Broken) -> bool:
         """Whether a seal that does not stand is its key's; where the key is unknown, whether it may become known."""
         try:
@@ -345,7 +341,7 @@ class Ledger:
         return self.signatures == "none" or signature_holds(seal.line, key, namespace(self.id))
 
     def _place_waiting(self) -> None:
-        self.waiting = self._behind(self.spine.records)
+        self.waiting = {} if self.spine.all_taken else self._behind(self.spine.records)
         self.offered = {i: record for i, record in self._behind(self.offered).items() if i not in self.waiting}
         self.waiting.update(self.offered)
 
@@ -389,7 +385,7 @@ class Ledger:
         log, first = parsed or (None, 0)
         if log is None or first <= self.base.heads.get(log, (0, ""))[0]:
             return union(*lines)
-        return capped(lines, self._taken())
+        return capped(lines, self.spine.taken())
 
     # Two records for one place (law CHAIN).
 

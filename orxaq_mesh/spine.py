@@ -100,6 +100,22 @@ class Spine:
             for item in stood.judged
         )
 
+    @property
+    def all_taken(self) -> bool:
+        """Whether the chain has taken in every record, and there is no other side: so it is nearly always."""
+        return len(self.stood) == len(self.chain) and sum(len(s.judged) for s in self.chain) == len(self.records)
+
+    def taken(self) -> set[str]:
+        """The ids of the records that a standing seal, on whatever side, has taken in."""
+        return {item.record.id for stood in self.stood.values() for item in stood.judged}
+
+    def loose(self) -> list[Record]:
+        """The records that none has taken in."""
+        if self.all_taken:
+            return []
+        taken = self.taken()
+        return [record for id_, record in self.records.items() if id_ not in taken]
+
     def find(self, id_: str) -> Record | None:
         """A record by its id, wherever it is known from."""
         return self.records.get(id_) or self.extra.get(id_)
@@ -243,9 +259,9 @@ class Spine:
         """A spine whose base is this one's tip: what lies behind it is settled, and only what waits is carried on."""
         tip = self.tip
         twin = Spine(tip, self.standing)
-        heads = tip.heads
-        twin.records = {
-            id_: record for id_, record in self.records.items() if record.seq > heads.get(record.log, (0, ""))[0]
-        }
+        if not self.all_taken:
+            heads = tip.heads
+            behind = (r for r in self.records.values() if r.seq > heads.get(r.log, (0, ""))[0])
+            twin.records = {record.id: record for record in behind}
         twin.void, twin.rungs, twin.extra = self.void, self.rungs, self.extra
         return twin
