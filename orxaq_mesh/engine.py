@@ -50,6 +50,9 @@ from orxaq_mesh.pen import Pen
 from orxaq_mesh.record import Record, Value, parse_path
 from orxaq_mesh.standing import Broken, Finding
 
+STALE_PUSHES = 3
+"""So many pushes from one tip must be told as stale, while the hub still shows that tip, before it counts as frozen."""
+FROZEN = ""
 _TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
 
 
@@ -64,6 +67,7 @@ class Engine:
         look_begun_ms: when the last good reading began; None before the first.
         look_due_ms, not_before_ms, push_ready_ms: when to read next; before when nothing is pushed, by backoff and budget.
         failures, vetoes, doubts: how often in a row the hub did not answer, refused a push, or left it unknown.
+        stale: the tip from which pushes were told as stale last, and how many in a row.
         contended, outbox_seq: a push was lost, so others are to see what waits; up to which seq they can.
         broken, findings, parted: why nothing is mutated (law CLOSED), and what was said of it already.
     """
@@ -81,6 +85,7 @@ class Engine:
         self.failures = self.vetoes = self.doubts = 0
         self.outbox_seq = 0
         self.contended = False
+        self.stale: tuple[str | None, int] = (None, 0)
         self.outrun = False  # the trunk is known to have moved on: read it before the next seal
         self.broken: MeshError | None = None
         self.findings: tuple[Finding, ...] = _all(ledger.flaws)
@@ -196,6 +201,7 @@ class Engine:
             return self._alarm(rolled_back)
         if reading.deeper is not None:
             return [Look(reading.deeper)]
+        self._watch_for_frost(trial, look)
         effects = self._flaws(trial, look.findings, moved=look.trunk != self.trunk)
         if (doubt := trial.state.doubt) and doubt != self.ledger.state.doubt:
             reason = f"the seal of epoch {doubt[0]} by {doubt[1]} claims another digest than this node's fold"
@@ -235,6 +241,15 @@ class Engine:
             f"the hub was rolled back or forked: it shows {tip if look.trunk else 'no trunk'} and lacks the seal of"
         )
         return [Finding("SEEN", "", 0, f"{reason} epoch {epoch} ({seal[:12]}) that this node has seen"), *lost]
+
+    def _watch_for_frost(self, trial: Ledger, look: Looked) -> None:
+        """SEEN: a hub that calls a push stale, and shows the same old tip again and again, shows not what it has."""
+        trial.flaws.pop(FROZEN, None)
+        base, times = self.stale
+        if base is not None and look.trunk == base and times >= STALE_PUSHES:
+            tip = f"epoch {trial.state.epoch} ({trial.state.seal[:12]})"
+            what = f"the hub calls {times} pushes stale and shows {tip} all the same: a frozen copy, or one that lags"
+            trial.flaws[FROZEN] = [Finding("SEEN", FROZEN, 0, what)]
 
     def _flaws(self, trial: Ledger, found: Sequence[Finding], *, moved: bool) -> list[Effect]:
         """What is damaged in the tree is told once, and mended by whoever publishes next (law RENDER)."""
@@ -328,6 +343,8 @@ class Engine:
 
     def _lost(self, ended: Published, publish: Publish) -> list[Effect]:
         self.contended = publish.seal is not None
+        base, times = self.stale
+        self.stale = (publish.base, times + 1 if publish.base == base else 1) if publish.seal else self.stale
         return [Say("push", {"outcome": LOST, "reason": ended.reason})]
 
     def _vetoed(self, ended: Published, now: Now) -> list[Effect]:

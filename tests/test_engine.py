@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orxaq_mesh.effects import Answer, Effect, Look, Publish, Save, Say, Tell
+from orxaq_mesh.effects import Answer, Effect, Look, Publish, Published, Save, Say, Tell
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.record import Record, canonical
@@ -443,3 +443,25 @@ def test_SEEN_a_fork_is_an_alarm_and_the_own_side_stays() -> None:
     assert not launched(event(b, "a"))
     b.look()
     assert b.engine.broken is None
+
+
+def test_SEEN_a_hub_that_is_frozen_at_an_old_tip_is_an_alarm_until_it_moves() -> None:
+    b = bench()
+    effects, stale = event(b, "a"), 0
+    while "SEEN" not in alarms(effects):
+        assert stale < 4
+        while not launched(effects):
+            b.ms = b.engine.wake_ms()
+            effects = b.look()
+        if b.published.seal:
+            stale += 1
+            b.feed(Published("lost", "stale info"))
+        else:
+            b.committed()
+        effects = b.look()
+    assert stale == 3
+    assert "frozen" in b.engine.findings[0].reason
+    assert b.engine.broken is None
+    b.command("oak event.publish topic=t type=x")
+    b.look()
+    assert b.engine.findings == ()
