@@ -82,4 +82,5 @@ def test_an_event_takes_the_token_that_its_session_holds() -> None:
     with pytest.raises(Fenced):
         kinds.propose(state, "elm", "event.publish", wish)
     trunk.seal(trunk.pens["elm"].write("lease.acquire", lease="deploy", session="s", ttl_ms=9000, until=99))
+    state = trunk.ledger.state
     assert kinds.propose(state, "elm", "event.publish", wish)["under"]["token"] == state.epoch

@@ -11,6 +11,7 @@ from orxaq_mesh import fold, kinds
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import Moment, node
 from orxaq_mesh.kinds.node import log_of, members
+from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import Record
 from tests.builder import Pen, Trunk, effect_of, row_reached, secret
 
@@ -62,7 +63,7 @@ SCENES: dict[tuple[str, str], Scene] = {
     ("node.admit", "the key is unsound"): lambda t, oak, elm: admit(oak, "ash", LOW_ORDER),
     ("node.admit", "by the recovery key, and not about an admin"): lambda t, oak, elm: admit(recovery(t), "ash"),
     ("node.admit", "another key bears the name"): lambda t, oak, elm: admit(oak, "elm", text("ash")),
-    ("node.admit", "the key was revoked, rotated away, or bears another name"): lambda t, oak, elm: admit(
+    ("node.admit", "the key was revoked, suspended, rotated away, or bears another name"): lambda t, oak, elm: admit(
         oak, "ash", text("elm")
     ),
     ("node.admit", "the last admin would lose the role"): lambda t, oak, elm: admit(oak, "oak"),
@@ -79,7 +80,7 @@ SCENES: dict[tuple[str, str], Scene] = {
 
 def _found(trunk: Trunk, name: str, key: str) -> Record:
     """A founding, and nothing before it."""
-    trunk.ledger.state = kinds.new_state()
+    trunk.ledger = Ledger()
     return Pen(name).write("node.found", name=name, key=key, recovery=text("recovery"))
 
 
