@@ -412,7 +412,7 @@ class Performer:
         files = with_mends(render(lambda path: publish.mends.get(path, old(path)), publish.records, [seal]), publish)
         message = f"mesh: epoch {seal.epoch}, {len(publish.records)} records, sealed by {seal.log}"
         message += f", {len(publish.mends)} files mended" if publish.mends else ""
-        new = self.store.commit(base, files, [base] if base else [], message, _seconds(seal.at))
+        new = self.store.commit(base, files, [base] if base else [], message, seconds(seal.at))
         pushed = self.store.push(self.identity.trunk, base, new)
         if pushed.outcome.value != COMMITTED:
             return Published(pushed.outcome.value, pushed.reason, pushed.vetoed)
@@ -431,7 +431,7 @@ class Performer:
             return Published(COMMITTED)
         message = f"mesh: {len(publish.records)} records wait in the outbox of {self.identity.log}"
         parents = [oid for oid in (tip, base) if oid]
-        new = self.store.commit(base, files, parents, message, _seconds(publish.records[-1].at))
+        new = self.store.commit(base, files, parents, message, seconds(publish.records[-1].at))
         pushed = self.store.push(branch, tip, new)
         if pushed.outcome.value == COMMITTED:
             self.tips[branch] = new
@@ -506,7 +506,7 @@ def with_mends(files: Mapping[str, bytes], publish: Publish) -> dict[str, bytes 
     return {**publish.mends, **files}
 
 
-def _seconds(at: str) -> int:
+def seconds(at: str) -> int:
     """Seconds since 1970 of a record's or seal's `at`; what no calendar has counts as 0."""
     try:
         return max(0, int(datetime.fromisoformat(at).timestamp()))

@@ -13,28 +13,31 @@ Laws: SET, RENDER, PUSH, SEEN.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
-
-import orjson
 
 from orxaq_mesh import carry
 from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable
 from orxaq_mesh.home.config import Settings
+from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, undisturbed
 from orxaq_mesh.ledger import Ledger, Reading, beyond
 from orxaq_mesh.reconcile import poured
-from orxaq_mesh.record import Seal, epoch_place, log_place
+from orxaq_mesh.record import BadLine, Record, Seal, epoch_place, log_place
+from orxaq_mesh.schema import read_seal
 from orxaq_mesh.standing import Finding
-from orxaq_mesh.store import Change, Flaw, Oid, Outcome
-from orxaq_mesh.sync.performer import Performer
+from orxaq_mesh.store import Change, Oid, Outcome, flaws_only
+from orxaq_mesh.sync.identity import identity_of
+from orxaq_mesh.sync.performer import Performer, seconds
 
 TRIES = 20
 """How often others may be quicker before this is given up."""
 
 Files = dict[str, bytes | None]
+Lines = dict[str, list[tuple[int, Record | Seal]]]
+"""Path -> what is to lie there, each with its line in the file that it came from."""
 
 
 class United(NamedTuple):
@@ -65,31 +68,21 @@ def from_hub(home: Home, settings: Settings, url: str) -> United:
     Raises:
         MeshError: a hub does not answer; what the other one shows is no ledger, or another one.
     """
-    from orxaq_mesh.store.git import GitStore
-
     with NodeLock(home, "node"), Performer.open(home, settings) as performer:
-        trunk = performer.identity.trunk
-        other = GitStore(home.store, url, environ=environment(), trunk=trunk, timeout_ms=settings.timeout_ms)
-        try:
-            tips = other.poll()
-            if trunk not in tips:
-                raise MeshFault(f"there is no branch {trunk} at {url}: no ledger was founded there", hint="name a hub")
-            other.fetch({trunk: tips[trunk]})
-        finally:
-            other.close()
-        theirs = tips[trunk]
+        _observe(performer)  # so that the store is of the own hub's object format, and not of the other's
+        theirs = _fetched(performer, url)
         _check_founding(performer, theirs, url)
-        return _unite(performer, lambda: _of_commits(performer, theirs))
+        return _unite(performer, theirs)
 
 
 def from_memory(home: Home, settings: Settings) -> United:
     """Give the hub back what this node has seen there (law SEEN): the trunk was rolled back, forked or deleted.
 
     Raises:
-        MeshError: the hub does not answer; this node remembers nothing that the hub lacks.
+        MeshError: the hub does not answer, or lacks what this node has seen and does not have any more.
     """
     with NodeLock(home, "node"), Performer.open(home, settings) as performer:
-        return _unite(performer, lambda: _of_commits(performer, performer.engine.trunk), mend=True)
+        return _unite(performer)
 
 
 def from_export(home: Home, settings: Settings, file: Iterable[bytes], name: str) -> United:
@@ -98,16 +91,17 @@ def from_export(home: Home, settings: Settings, file: Iterable[bytes], name: str
     Raises:
         MeshError: the hub does not answer; the file is not whole, of another ledger, or a line in it is nobody's.
     """
+    lines: Lines = {}
+    ledger = identity_of(Journal.open(home.journal)).ledger
+    for number, item in carry.read(file, ledger, name):  # however long it takes: nobody waits for this node meanwhile
+        place = epoch_place(item.epoch) if isinstance(item, Seal) else log_place(item.log, item.seq)
+        lines.setdefault(place.file, []).append((number, item))
     with NodeLock(home, "node"), Performer.open(home, settings) as performer:
-        lines: dict[str, list[tuple[int, bytes]]] = {}
-        for number, item in carry.read(file, performer.identity.ledger, name):
-            path = (epoch_place(item.epoch) if isinstance(item, Seal) else log_place(item.log, item.seq)).file
-            lines.setdefault(path, []).append((number, item.line))
-        return _unite(performer, lambda: _of_lines(performer, lines, name))
+        return _unite(performer, None, lines, name)
 
 
 def exported(home: Home, settings: Settings, *, read_hub: bool) -> Iterable[bytes]:
-    """The bytes of an export: all that the trunk held at the last reading, and what this node has signed since.
+    """The bytes of an export: all that is sound in the trunk as it was read last, and what this node signed since.
 
     Args:
         home, settings: whose.
@@ -119,158 +113,211 @@ def exported(home: Home, settings: Settings, *, read_hub: bool) -> Iterable[byte
     with NodeLock(home, "node"), Performer.open(home, settings) as performer:
         if read_hub:
             _observe(performer)
-        tip, pending = performer.engine.trunk, list(performer.engine.pen.pending)
+            if performer.engine.broken is not None:
+                raise performer.engine.broken
+        ledger, tip = performer.engine.ledger, performer.engine.trunk
         if tip is None:
-            raise MeshFault("nothing was read of the hub so far", hint="mesh sync")
-        lines = []
-        for item in performer.store.changes(None, tip):
-            if isinstance(item, Change):
-                lines += [line for line in poured(item.new).split(b"\n") if line]
+            raise MeshFault("nothing is left here of what was read of the hub", hint="mesh sync")
+        items = [item for item in performer.store.changes(None, tip) if isinstance(item, Change)]
+        files = {item.path: item.new for item in items} | ledger.mends
+        lines = [line for path in sorted(files) for line in (files[path] or b"").split(b"\n")[:-1]]
         known = set(lines)
-        lines += [record.line for record in pending if record.line not in known]
+        lines += [record.line for record in performer.engine.pen.pending if record.line not in known]
         return carry.written(performer.identity.ledger, lines)
 
 
-# The union of two sets, as files.
+def _fetched(performer: Performer, url: str) -> Oid:
+    """The tip of another hub's trunk, brought into this node's store."""
+    from orxaq_mesh.store.git import GitStore
 
-
-class _Union(NamedTuple):
-    """What is to be united with the trunk: files that differ, and the commits that the result descends from."""
-
-    files: Files
-    parents: list[Oid]
-    known: Oid | None
-    foreign: Mapping[str, list[tuple[int, bytes]]] = {}
-    name: str = ""
-
-
-def _of_commits(performer: Performer, theirs: Oid | None) -> _Union | None:
-    """The union of the trunk and another commit; None: the trunk has all of it."""
-    store, ours = performer.store, performer.tips.get(performer.identity.trunk)
-    if theirs is None or ours == theirs or (ours and store.descends(ours, theirs)):
-        return None
-    files: Files = {}
-    for item in store.changes(ours, theirs):
-        files[item.file if isinstance(item, Flaw) else item.path] = (
-            None if isinstance(item, Flaw) else poured(item.old, item.new)
-        )
-    for item in store.changes(theirs, ours) if ours else ():
-        if isinstance(item, Flaw):
-            files[item.file] = None
-    return _Union(files, sorted(oid for oid in (ours, theirs) if oid), theirs)
-
-
-def _of_lines(performer: Performer, lines: Mapping[str, list[tuple[int, bytes]]], name: str) -> _Union | None:
-    """The union of the trunk and lines from elsewhere; None: the trunk has all of them."""
-    ours = performer.engine.trunk
-    if ours is None:
-        raise MeshFault("the hub has no ledger", hint="mesh init")
-    files: Files = {}
-    for path, found in lines.items():
-        old = performer.store.read(ours, path)
-        new = poured(old, b"".join(line + b"\n" for _, line in found))
-        if new != old:
-            files[path] = new
-    return _Union(files, [ours], None, lines, name) if files else None
-
-
-def _unite(performer: Performer, union_of: Callable[[], _Union | None], *, mend: bool = False) -> United:
-    """Read the hub, lay the union on its trunk, and again where others were quicker."""
-    left = mended = 0
-    moved = False
-    for _ in range(TRIES):
-        _observe(performer, may_be_broken=mend)
-        union = union_of()
-        if union is None:
-            return _told(performer, moved, left, mended)
-        trial, reading = _read(performer, union)
-        wrong = [finding for finding in reading.findings if finding.file in union.files]
-        if union.foreign:
-            _check_foreign(union, trial)
-        files = {path: trial.mends.get(path, content) for path, content in union.files.items()}
-        left, mended = left + len(reading.left), len({finding.file for finding in wrong})
-        moved = _push(performer, union, files) or moved
-    raise Unreachable("others were quicker, time and again", hint="try again")
-
-
-def _observe(performer: Performer, *, may_be_broken: bool = False) -> None:
-    performer.observe()
-    if performer.unreached is not None:
-        raise performer.unreached
-    if performer.engine.broken is not None and not may_be_broken:
-        raise performer.engine.broken
-
-
-def _read(performer: Performer, union: _Union) -> tuple[Ledger, Reading]:
-    """What the union comes to, read on from what this node knows."""
-    store, known = performer.store, performer.engine.trunk
-    segments = {path: content for path, content in union.files.items() if content is not None}
-    trial = performer.engine.ledger.fork()
-    since = trial.state.seal
-    changes = [Change(path, store.read(known, path) if known else None, new) for path, new in segments.items()]
-    with undisturbed():
-        reading = trial.read([change for change in changes if change.old != change.new], since)
-        if reading.deeper is None:
-            return trial, reading
-        base = performer.base(reading.deeper)
-        assert base is not None  # one is asked for
-        items = store.changes(None, known, only=lambda path: beyond(base, path)) if known else ()
-        whole: Files = {item.path: item.new for item in items if isinstance(item, Change)}
-        trial = Ledger(performer.identity.ledger, base, anchored=True)
-        trial.recall(performer.engine.ledger.memo())
-        whole |= {path: content for path, content in segments.items() if beyond(base, path)}
-        return trial, trial.read([Change(path, None, new) for path, new in sorted(whole.items())], since)
-
-
-def _check_foreign(union: _Union, trial: Ledger) -> None:
-    """Whether every line of an import is somebody's: one that no key signed says that the file was tampered with."""
-    for path, found in sorted(union.foreign.items()):
-        if path not in trial.mends:
-            continue
-        kept = set((trial.mends[path] or b"").split(b"\n"))
-        for number, line in found:
-            if line not in kept:
-                finding = Finding("SIG", union.name, number, "no key of this ledger signed this line")
-                what = f"{union.name}:{number}: {finding.reason}"
-                raise InvalidLedger(what, findings=[finding], hint="nothing was taken in; have it written anew")
+    trunk, timeout_ms = performer.identity.trunk, performer.settings.timeout_ms
+    other = GitStore(performer.home.store, url, environ=environment(), trunk=trunk, timeout_ms=timeout_ms)
+    try:
+        tip = other.poll().get(trunk)
+        if tip is None:
+            raise MeshFault(f"there is no branch {trunk} at {url}: no ledger was founded there", hint="name a hub")
+        other.fetch({trunk: tip})
+        return tip
+    finally:
+        other.close()
 
 
 def _check_founding(performer: Performer, theirs: Oid, url: str) -> None:
     """Whether another hub's trunk begins with this ledger's founding record."""
-    ledger = performer.identity.ledger
-    first = (performer.store.read(theirs, epoch_place(1).file) or b"").split(b"\n")[0]
-    try:
-        heads = orjson.loads(first)["heads"].values()
-        ids = [head["id"] for head in heads]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        ids = []
-    if ledger not in ids:
+    ledger, first = performer.identity.ledger, epoch_place(1).file
+    lines = (performer.store.read(theirs, first) or b"").split(b"\n")
+    if not any(_founds(line, ledger) for line in lines):
         what = f"{url} holds another ledger, or none: it does not begin with {ledger[:12]}"
-        raise InvalidLedger(what, findings=[Finding("SIG", epoch_place(1).file, 1, what)], hint="name another hub")
+        raise InvalidLedger(what, findings=[Finding("SIG", first, 1, what)], hint="name another hub")
 
 
-def _push(performer: Performer, union: _Union, files: Files) -> bool:
+def _founds(line: bytes, ledger: str) -> bool:
+    try:
+        seal = read_seal(line)
+    except BadLine:
+        return False
+    return seal.epoch == 1 and any(id_ == ledger for _, id_ in seal.heads.values())
+
+
+# The union of sets of lines, as files and as a commit.
+
+
+class _Union(NamedTuple):
+    """What is to lie on the trunk.
+
+    Attributes:
+        files: those that differ from the trunk's; None: to go.
+        heads: the commits that it comes from, those left out that others descend from.
+        spoilt: files that hold what is no line of a ledger.
+    """
+
+    files: Files
+    heads: list[Oid]
+    spoilt: set[str]
+
+
+def _union(performer: Performer, others: Iterable[Oid | None], lines: Lines) -> _Union:
+    """Every line of the trunk, of the other commits and of these, whoever is asked and in whatever order (law SET)."""
+    store, ours = performer.store, performer.tips.get(performer.identity.trunk)
+    apart = sorted({oid for oid in others if oid} - {ours})
+    files: Files = {}
+    spoilt: set[str] = set()
+    for theirs in apart:
+        for item in store.changes(ours, theirs):
+            if isinstance(item, Change):
+                files[item.path] = _poured(files.get(item.path, item.old), item.new, item.path, spoilt)
+            else:
+                spoilt.add(item.file)
+        spoilt |= {flaw.file for flaw in flaws_only(store.changes(theirs, ours) if ours else ())}
+    for path, found in lines.items():
+        old = files.get(path) or (store.read(ours, path) if ours else None)
+        files[path] = _poured(old, b"".join(item.line + b"\n" for _, item in found), path, spoilt)
+    for path in spoilt:
+        files.setdefault(path, None)
+    tips = [*apart, *([ours] if ours else ())]
+    heads = sorted(tip for tip in tips if not any(tip != other and store.descends(other, tip) for other in tips))
+    return _Union(files, heads, spoilt)
+
+
+def _poured(one: bytes | None, other: bytes | None, path: str, spoilt: set[str]) -> bytes | None:
+    lines = {line for part in (one, other) for line in (part or b"").split(b"\n") if line}
+    both = poured(one, other)
+    if both.count(b"\n") < len(lines):
+        spoilt.add(path)
+    return both or None
+
+
+def _unite(performer: Performer, theirs: Oid | None = None, lines: Lines | None = None, name: str = "") -> United:
+    """Read the hub, lay the union on its trunk, and again where others were quicker.
+
+    What this node has seen at the hub belongs to it: a trunk that was rolled back is given it back on the way.
+    """
+    left: set[str] = set()
+    mended: set[str] = set()
+    moved = False
+    for _ in range(TRIES):
+        _observe(performer)
+        ours = performer.tips.get(performer.identity.trunk)
+        union = _union(performer, (theirs, performer.engine.trunk), lines or {})
+        trial, reading, since = _read(performer, union, ours)
+        _check_seen(performer, reading, since)
+        files = {path: trial.mends.get(path, content) for path, content in union.files.items()}
+        _check_foreign(performer, ours, lines or {}, files, trial, name)
+        if union.heads == ([ours] if ours else []) and _has_all(performer, ours, files):
+            return _told(performer, moved, len(left), len(mended))
+        left |= {seal.id for seal in reading.left}
+        mended |= union.spoilt | {path for path in files if files[path] != union.files[path]}
+        moved = _push(performer, ours, union, files, trial) or moved
+    raise Unreachable("others were quicker, time and again", hint="try again")
+
+
+def _observe(performer: Performer) -> None:
+    """Read the hub; that it lacks what this node has seen (law SEEN) is what uniting may mend."""
+    performer.observe()
+    if performer.unreached is not None:
+        raise performer.unreached
+    broken, ours = performer.engine.broken, performer.tips.get(performer.identity.trunk)
+    may_mend = isinstance(broken, InvalidLedger) and (ours is None or performer.store.has(ours))
+    if broken is not None and not may_mend:
+        raise broken
+
+
+def _read(performer: Performer, union: _Union, ours: Oid | None) -> tuple[Ledger, Reading, int]:
+    """What the union comes to, read on from what this node knows, and the epoch from which it was read."""
+    store, known = performer.store, performer.engine.trunk
+    since = performer.engine.ledger.state.seal
+    segments = {path: content for path, content in union.files.items() if content is not None}
+    moved = store.changes(known, ours) if ours and ours != known else ()
+    whole = {item.path: item.new for item in moved if isinstance(item, Change)} | segments
+    changes = [Change(path, store.read(known, path) if known else None, new) for path, new in sorted(whole.items())]
+    trial = performer.engine.ledger.fork()
+    with undisturbed():
+        reading = trial.read([change for change in changes if change.old != change.new], since)
+        if reading.deeper is None:
+            return trial, reading, performer.engine.ledger.state.epoch if known else 0
+        base = performer.base(reading.deeper)
+        assert base is not None  # one is asked for
+        items = store.changes(None, ours, only=lambda path: beyond(base, path)) if ours else ()
+        whole = {item.path: item.new for item in items if isinstance(item, Change)}
+        whole |= {path: content for path, content in segments.items() if beyond(base, path)}
+        trial = Ledger(performer.identity.ledger, base, anchored=True)
+        trial.recall(performer.engine.ledger.memo())
+        reading = trial.read([Change(path, None, new) for path, new in sorted(whole.items())], since)
+        return trial, reading, base.epoch
+
+
+def _check_seen(performer: Performer, reading: Reading, since: int) -> None:
+    """SEEN: what the hub lacks of what this node has seen must be in the union, or nothing is changed (CLOSED)."""
+    broken, (epoch, seal) = performer.engine.broken, performer.engine.seen
+    if broken is not None and epoch > since and seal not in reading.known:
+        raise broken
+
+
+def _check_foreign(
+    performer: Performer, ours: Oid | None, lines: Lines, files: Files, trial: Ledger, name: str
+) -> None:
+    """Whether every line of an import is somebody's: one that no key signed says that the file was tampered with."""
+    heads = trial.base.heads
+    suspects: dict[str, list[tuple[int, Record | Seal]]] = {}
+    for path, found in lines.items():
+        kept = set((files[path] or b"").split(b"\n"))
+        there = set(((performer.store.read(ours, path) if ours else None) or b"").split(b"\n"))
+        for number, item in found:
+            # Beneath the base nobody looks at a line again: its place is taken.
+            beneath = isinstance(item, Record) and item.seq <= heads.get(item.log, (0, ""))[0]
+            if item.line not in kept or (beneath and item.line not in there):
+                suspects.setdefault(item.log, []).append((number, item))
+    for log, found in suspects.items():
+        signed = [item for path in lines for _, item in lines[path] if isinstance(item, Record) and item.log == log]
+        good = trial.spine.standing.sound(trial.state, signed)
+        for number, item in found:
+            if item.id not in good:
+                finding = Finding("SIG", name, number, "no key of this ledger signed this line")
+                what = f"{name}:{number}: {finding.reason}"
+                raise InvalidLedger(what, findings=[finding], hint="nothing was taken in; have it written anew")
+
+
+def _push(performer: Performer, ours: Oid | None, union: _Union, files: Files, trial: Ledger) -> bool:
     """Lay the union on the trunk; whether it may be there now. The same union is the same commit on every machine."""
-    store, trunk = performer.store, performer.identity.trunk
-    ours = performer.tips.get(trunk)
-    theirs = union.known
-    if theirs and (ours is None or store.descends(theirs, ours)) and _has_all(performer, theirs, files):
-        new = theirs
+    store, heads = performer.store, union.heads
+    if len(heads) == 1 and heads != [ours] and not union.spoilt and _has_all(performer, heads[0], files):
+        new = heads[0]
     else:
-        words = "two histories reconciled" if len(union.parents) > 1 else "lines brought in"
-        at_s = max(store.made_s(parent) for parent in union.parents)
-        new = store.commit(union.parents[0], files, union.parents, f"mesh: {words}", at_s)
+        words = "two histories reconciled" if len(heads) > 1 else "lines brought in"
+        at_s = max((store.made_s(head) for head in heads), default=seconds(trial.state.at))
+        new = store.commit(heads[0] if heads else None, files, heads, f"mesh: {words}", at_s)
     wait_ms = performer.budget.wait_ms(performer.clock.now_ms())
     time.sleep(wait_ms / 1000)
     performer.budget.take(performer.clock.now_ms())
-    pushed = store.push(trunk, ours, new)
+    pushed = store.push(performer.identity.trunk, ours, new)
     if pushed.vetoed:
         raise MeshFault(f"the hub refused the push: {pushed.reason}", hint="mesh doctor")
     return pushed.outcome is not Outcome.LOST
 
 
-def _has_all(performer: Performer, commit: Oid, files: Files) -> bool:
-    return all(performer.store.read(commit, path) == content for path, content in files.items())
+def _has_all(performer: Performer, commit: Oid | None, files: Files) -> bool:
+    """Whether a commit holds every one of these files as it is to be."""
+    return all((performer.store.read(commit, path) if commit else None) == new for path, new in files.items())
 
 
 def _told(performer: Performer, moved: bool, left: int, mended: int) -> United:
