@@ -17,7 +17,7 @@ from orxaq_mesh.record import NOTHING, Record, Seal, Value
 
 if TYPE_CHECKING:  # a command that only hands an intent over needs no ledger
     from orxaq_mesh.kinds import State
-    from orxaq_mesh.ledger import FileChange
+    from orxaq_mesh.news import FileChange
     from orxaq_mesh.standing import Finding
 
 COMMITTED, LOST, UNKNOWN = "committed", "lost", "unknown"

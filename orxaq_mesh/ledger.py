@@ -13,30 +13,26 @@ Knows not: where files come from, commits, clocks; what a record means (`kinds`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
-
-import orjson
+from typing import Any, NamedTuple
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
 from orxaq_mesh.keys import namespace
 from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.node import RECOVERY, members
+from orxaq_mesh.news import FileChange, News
 from orxaq_mesh.reconcile import capped, union
 from orxaq_mesh.record import (
-    SEGMENT_LINES,
-    BadLine,
     Record,
     Seal,
     Value,
-    line_id,
+    epoch_place,
     log_place,
     parse_path,
 )
-from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.schema import read_record
 from orxaq_mesh.spine import Spine
 from orxaq_mesh.standing import (
-    Broken,
     Finding,
     Standing,
     is_admitted,
@@ -51,22 +47,6 @@ MAX_HEADS = 300
 """A seal takes in at most so many logs, so that its line stays well under 64 KiB; the rest waits for the next one."""
 MAX_WANTED = 1000
 """So many records are remembered that seals name and nobody has shown: a hostile one costs no more."""
-
-
-class FileChange(Protocol):
-    """One file of two trees: its bytes before and after (`store.Change` is one)."""
-
-    @property
-    def path(self) -> str:
-        """Where it lies in the tree."""
-
-    @property
-    def old(self) -> bytes | None:
-        """Its bytes before; None: it was not there."""
-
-    @property
-    def new(self) -> bytes | None:
-        """Its bytes after; None: it is gone."""
 
 
 class Reading(NamedTuple):
@@ -88,28 +68,6 @@ class Reading(NamedTuple):
     known: frozenset[str] = frozenset()
     deeper: int | None = None
     left: Sequence[Seal] = ()
-
-
-class _News:
-    """What the lines of some files come to, before it is known what of it is sound."""
-
-    def __init__(self) -> None:
-        self.seals: list[Seal] = []
-        self.records: list[Record] = []
-        self.old_seals: list[Seal] = []
-        self.pairs: list[tuple[Record, Record]] = []
-        self.files: dict[str, FileChange] = {}
-        self.bad: dict[str, set[bytes]] = {}
-        self.disorder: set[str] = set()
-        self.findings: dict[str, list[Finding]] = {}
-
-    def found(self, finding: Finding, bad: bytes | None = None) -> None:
-        """Note what is wrong; `bad`: a line that is to go."""
-        self.findings.setdefault(finding.file, []).append(finding)
-        if bad is None:
-            self.disorder.add(finding.file)
-        else:
-            self.bad.setdefault(finding.file, set()).add(bad)
 
 
 class Ledger:
@@ -192,12 +150,16 @@ class Ledger:
             changes: the files that changed; or, if anchored, all that may hold something behind the base.
             since: id of the seal up to which the verdicts were heard; None: the present tip.
         """
-        news = _News()
-        for change in self._with_mends(changes):
-            self._read_file(change, news)
+        news = News(self.base, whole=self._anchored, held=self.mends)
+        news.read(changes)
         deeper = self._deeper(news)
         if deeper is not None:
             return Reading([], [], [found for file in news.findings.values() for found in file], deeper=deeper)
+        for seal in news.old_seals:
+            place = epoch_place(seal.epoch)
+            news.found(
+                Finding("SIG", *place, f"no key of this ledger signed this seal of epoch {seal.epoch}"), seal.line
+            )
         self._anchored = False
         since = since or self.state.seal
         self.spine.grow(news.records, news.seals)
@@ -210,90 +172,16 @@ class Ledger:
         judged = [item for stood in chain for item in stood.judged]
         return Reading(judged, [stood.seal for stood in chain], findings, known, None, left)
 
-    def _with_mends(self, changes: Iterable[FileChange]) -> Iterator[FileChange]:
-        """Whole files are read: what this node holds of them, and they lack, is read with them."""
-        told = set()
-        for change in changes:
-            told.add(change.path)
-            yield change
-        for path in [path for path in self.mends if path not in told] if self._anchored else ():
-            yield _Lacking(path)
-
-    def _read_file(self, change: FileChange, news: _News) -> None:
-        parsed = parse_path(change.path)
-        if parsed is None:
-            news.found(Finding("RENDER", change.path, 0, "no file of a ledger has this name"))
-            return
-        news.files[change.path] = change
-        log, first = parsed
-        floor = self.base.epoch if log is None else self.base.heads.get(log, (0, ""))[0]
-        position = _last_position(change)
-        for number, line, finding in self._lines(change):
-            if finding is not None:
-                news.found(finding, None if finding.law in ("SEEN", "CHAIN") else line)
-                continue
-            try:
-                item: Record | Seal = read_seal(line) if log is None else read_record(line)
-                here = (item.epoch if isinstance(item, Seal) else item.seq, item.id)
-                if not first <= here[0] < first + SEGMENT_LINES:
-                    raise BadLine("RENDER", f"number {here[0]} lies in another file")
-                if isinstance(item, Record) and item.log != log:
-                    raise BadLine("CHAIN", f"a record of {item.log} in the file of {log}")
-            except BadLine as bad:
-                news.found(Finding(bad.law, change.path, number, bad.reason), line)
-                continue
-            if here <= position:
-                reason = "out of order, or twice: lines are sorted by number and id"
-                news.found(Finding("RENDER", change.path, number, reason))
-            position = here
-            if here[0] <= floor:
-                self._beneath(item, change, news)
-            elif isinstance(item, Seal):
-                news.seals.append(item)
-            else:
-                news.records.append(item)
-
-    def _lines(self, change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
-        yield from added_lines(change)
-        held = self.mends.get(change.path) if self._anchored else None
-        if held:
-            there = set((change.new or b"").split(b"\n"))
-            yield from ((0, line, None) for line in held.split(b"\n")[:-1] if line not in there)
-
-    def _beneath(self, item: Record | Seal, change: FileChange, news: _News) -> None:
-        """A line that is new, or read again, and whose place lies beneath the base."""
-        if isinstance(item, Seal):
-            if item.id != self.base.seal and not self._anchored:
-                news.old_seals.append(item)
-        elif (rival := self._rival(item, change)) is not None:
-            news.pairs.append((item, rival))
-
-    def _rival(self, record: Record, change: FileChange) -> Record | None:
-        """The record that holds the place which this one claims beneath the base, if it is another."""
-        same = [other for other in _records(change.old or change.new) if other.seq == record.seq]
-        if change.old is None:
-            known = self._chain_in(change, record.log)
-            same = [other for other in same if other.id in known] if record.id not in known else []
-        return next((other for other in same if other.id != record.id), None)
-
-    def _chain_in(self, change: FileChange, log: str) -> set[str]:
-        """The ids in a file that the base's head of a log leads back to."""
-        at = {record.id: record for record in _records(change.new)}
-        known, id_ = set[str](), self.base.heads[log][1]
-        while id_ in at:
-            known.add(id_)
-            id_ = at[id_].prev
-        return known
-
-    def _deeper(self, news: _News) -> int | None:
+    def _deeper(self, news: News) -> int | None:
         """From which epoch what came would have to be judged again; None: nothing beneath the base is touched."""
         if self._anchored or not self.base.epoch:
             return None
         seals = self.spine.seals.keys() | {seal.id for seal in news.seals} | {self.base.seal}
-        need = [0 if seal.over else seal.epoch - 1 for seal in news.old_seals]
-        need += [0 if seal.over else seal.epoch - 1 for seal in news.seals if seal.parent not in seals]
-        need += [0 for seal in news.seals if seal.over is not None and seal.over not in seals]
-        need += [self.forked for _ in news.pairs if self.forked is not None]
+        strange = [seal for seal in news.seals if not {seal.parent, seal.over or seal.parent} <= seals]
+        # Whoever may push could make everybody read everything again, if it took no key (law LIVE).
+        signed = [seal for seal in (*news.old_seals, *strange) if self._is_signed(seal)]
+        need = [0 if seal.over else seal.epoch - 1 for seal in signed]
+        need += [self.forked for pair in news.pairs if self.forked is not None and self._are_signed(*pair)]
         if self.wanted:
             came = {seal.id for seal in news.seals}
             came |= {record.id for record in (*news.records, *(one for one, _ in news.pairs))}
@@ -302,14 +190,13 @@ class Ledger:
 
     # What is sound, what is not, and what a file is to be.
 
-    def _sift(self, news: _News) -> None:
+    def _sift(self, news: News) -> None:
         """Part what no seal has taken in: into what its keys signed, and what is nobody's (law SIG)."""
         self._sift_seals(news)
         loose = self.spine.loose()
         good = self.spine.standing.sound(self.state, loose) if loose else set()
-        lacking = any(broken.lacks for broken in self.spine.held.values())
         for record in loose:
-            if record.id in good or (lacking and not is_known(self.state, record.log)):
+            if record.id in good or (self._incomplete() and not is_known(self.state, record.log)):
                 continue  # whose admission is not here yet may still prove to be somebody
             del self.spine.records[record.id]
             place = log_place(record.log, record.seq)
@@ -318,12 +205,14 @@ class Ledger:
         self._place_waiting()
         self._find_gaps([record for record in news.records if record.id in good], news)
 
-    def _sift_seals(self, news: _News) -> None:
+    def _sift_seals(self, news: News) -> None:
         """Of the seals that do not stand, those stay that may yet: what they lack is remembered (law SEAL)."""
         came = {seal.id for seal in news.seals}
+        incomplete = self._incomplete()
         for id_, broken in list(self.spine.held.items()):
             seal = self.spine.seals[id_]
-            if not self._may_be_signed(seal, broken):
+            may_be = incomplete and broken.lacks is not None and not is_known(self.state, seal.log)
+            if not (may_be or self._is_signed(seal)):
                 self.spine.drop(seal)
                 news.found(broken.finding, seal.line)
                 continue
@@ -332,13 +221,20 @@ class Ledger:
             if broken.lacks is not None and len(self.wanted) < MAX_WANTED:
                 self.wanted[broken.lacks] = 0 if seal.over else seal.epoch - 1
 
-    def _may_be_signed(self, seal: Seal, broken: Broken) -> bool:
-        """Whether a seal that does not stand is its key's; where the key is unknown, whether it may become known."""
-        try:
-            key = key_of(self.state, seal.log)
-        except Broken:
-            return broken.lacks is not None
-        return self.signatures == "none" or signature_holds(seal.line, key, namespace(self.id))
+    def _incomplete(self) -> bool:
+        """Whether a sound seal lacks something: then a key that nobody knows here may have been admitted there."""
+        return not self.state.epoch or any(
+            broken.lacks and self._is_signed(self.spine.seals[id_]) for id_, broken in self.spine.held.items()
+        )
+
+    def _is_signed(self, seal: Seal) -> bool:
+        """Whether a key that is known here signed this seal."""
+        if self.signatures == "none" or not is_known(self.state, seal.log):
+            return self.signatures == "none"
+        return signature_holds(seal.line, key_of(self.state, seal.log), namespace(self.id))
+
+    def _are_signed(self, *records: Record) -> bool:
+        return all(self.spine.standing.holds(self.state, record) for record in records)
 
     def _place_waiting(self) -> None:
         self.waiting = {} if self.spine.all_taken else self._behind(self.spine.records)
@@ -349,7 +245,7 @@ class Ledger:
         heads = self.state.heads
         return {i: record for i, record in records.items() if record.seq > heads.get(record.log, (0, ""))[0]}
 
-    def _find_gaps(self, loose: Sequence[Record], news: _News) -> None:
+    def _find_gaps(self, loose: Sequence[Record], news: News) -> None:
         """Say which lines no sound chain leads to: they wait for what is missing (law CHAIN)."""
         for log in sorted({record.log for record in loose}):
             led = self._led_to(log)
@@ -359,7 +255,7 @@ class Ledger:
                     reason = f"seq {record.seq} of {log} hangs in the air: no sound chain leads to it"
                     news.findings.setdefault(place.file, []).append(Finding("CHAIN", *place, reason))
 
-    def _mend(self, news: _News) -> list[Finding]:
+    def _mend(self, news: News) -> list[Finding]:
         """Note what damaged files are to be: all that is sound in them, and all that this node holds of them."""
         touched = news.bad.keys() | news.disorder | (self.mends.keys() & news.files.keys())
         for path in sorted(touched):
@@ -389,7 +285,7 @@ class Ledger:
 
     # Two records for one place (law CHAIN).
 
-    def _remember_pairs(self, news: _News) -> None:
+    def _remember_pairs(self, news: News) -> None:
         """Keep the proofs that the tree holds; a key has no vote from the seq on that it signed twice (law FORK)."""
         pairs, first = list(news.pairs), dict[tuple[str, int], Record]()
         if len(self.spine.stood) != len(self.spine.chain) or any(r.id in self.waiting for r in news.records):
@@ -407,7 +303,7 @@ class Ledger:
 
     def _proves(self, one: Record, other: Record) -> bool:
         """Whether two records are two signatures of one key for one seq; if so they are kept."""
-        if not is_pair(one, other) or not all(self.spine.standing.holds(self.state, r) for r in (one, other)):
+        if not is_pair(one, other) or not self._are_signed(one, other):
             return False
         low, high = sorted((one, other), key=lambda record: record.id)
         known = self.proven.get(one.log)
@@ -581,77 +477,3 @@ class Ledger:
         self.spine.extra = {record.id: record for record in records}
         self.mends = {path: None if right is None else right.encode() for path, right in memo["mends"].items()}
         self.flaws = {path: [Finding(*finding) for finding in found] for path, found in memo["flaws"].items()}
-
-
-class _Lacking(NamedTuple):
-    """A file that a tree no longer has."""
-
-    path: str
-    old: bytes | None = None
-    new: bytes | None = None
-
-
-def _records(segment: bytes | None) -> list[Record]:
-    """The records in a file's bytes, whoever signed them."""
-    found = []
-    for line in (segment or b"").split(b"\n"):
-        try:
-            found.append(read_record(line))
-        except BadLine:
-            continue
-    return found
-
-
-def beyond(state: State, path: str) -> bool:
-    """Whether a file of this name may hold lines that lie behind a state, or that it does not know."""
-    parsed = parse_path(path)
-    if parsed is None:
-        return True
-    log, first = parsed
-    known = state.epoch if log is None else state.heads.get(log, (0, ""))[0]
-    return first + SEGMENT_LINES > known
-
-
-def added_lines(change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
-    """(line number, line, None) for each line that is new in a file; (number, line, finding) for what is wrong.
-
-    Lines are never edited or deleted: one of the old file that is missing is a finding (laws CHAIN, SEEN).
-    """
-    old, new = change.old or b"", change.new or b""
-    skipped = 0
-    if new.startswith(old):
-        skipped = old.count(b"\n")
-        known: set[bytes] = set()
-        rest = new[len(old) :]
-    else:
-        known = set(old.split(b"\n"))
-        rest = new
-        yield from _missing(change.path, old.split(b"\n")[:-1], set(new.split(b"\n")))
-    lines = rest.split(b"\n")
-    torn = lines.pop()
-    for number, line in enumerate(lines, skipped + 1):
-        if not known or line not in known:  # looking into an empty set hashes the whole line, too
-            yield number, line, None
-    if torn:
-        number = skipped + len(lines) + 1
-        yield number, torn, Finding("LINE", change.path, number, "the last line is torn: no newline ends it")
-
-
-def _last_position(change: FileChange) -> tuple[int, str]:
-    """Behind which (number, id) the lines that a file grew by must lie; where it did not just grow, none."""
-    if not change.old or not (change.new or b"").startswith(change.old):
-        return (0, "")
-    line = change.old.rsplit(b"\n", 2)[-2]
-    try:
-        value = orjson.loads(line)
-        return (value["epoch"] if value["kind"] == "seal" else value["seq"], line_id(line))
-    except (ValueError, KeyError, TypeError):
-        return (0, "")  # what stood there before was no line of a ledger
-
-
-def _missing(path: str, old: Sequence[bytes], new: set[bytes]) -> Iterator[tuple[int, bytes, Finding]]:
-    law, what = ("SEEN", "seal") if path.startswith("ledger/epochs/") else ("CHAIN", "record")
-    for number, line in enumerate(old, 1):
-        if line not in new:
-            reason = f"a {what} that this node has seen was edited or deleted"
-            yield number, line, Finding(law, path, number, reason)

@@ -10,7 +10,8 @@ import pytest
 from orxaq_mesh import ledger as room
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
-from orxaq_mesh.ledger import Ledger, Reading, added_lines
+from orxaq_mesh.ledger import Ledger, Reading
+from orxaq_mesh.news import added_lines
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import NOTHING, Record, Seal, canonical, log_place
 from orxaq_mesh.schema import read_record, read_seal

@@ -55,7 +55,8 @@ from orxaq_mesh.home.process import ProcessId, alive, undisturbed
 from orxaq_mesh.keys import SecretKey, namespace
 from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.lease import Lease, leases
-from orxaq_mesh.ledger import Ledger, added_lines, beyond
+from orxaq_mesh.ledger import Ledger
+from orxaq_mesh.news import added_lines, beyond
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import BadLine, Record, Seal, parse_path
 from orxaq_mesh.schema import read_record

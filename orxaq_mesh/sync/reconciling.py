@@ -23,7 +23,8 @@ from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, undisturbed
-from orxaq_mesh.ledger import Ledger, Reading, beyond
+from orxaq_mesh.ledger import Ledger, Reading
+from orxaq_mesh.news import beyond
 from orxaq_mesh.reconcile import poured
 from orxaq_mesh.record import BadLine, Record, Seal, epoch_place, log_place
 from orxaq_mesh.schema import read_seal
