@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orxaq_mesh import ledger as room
+from orxaq_mesh import news
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Ledger, Reading
@@ -124,7 +125,7 @@ def test_SEAL_a_head_that_goes_back_or_stays_does_not_stand() -> None:
 def test_SEAL_takes_in_at_least_one_record() -> None:
     trunk = fleet()
     line = sign(trunk.seal_value(), trunk.oak.key, trunk.ledger.id)
-    with pytest.raises(room.BadLine):
+    with pytest.raises(news.BadLine):
         read_seal(line)
 
 
@@ -134,7 +135,7 @@ def test_SIG_a_forged_seal_or_newest_record_does_not_stand(forged: str) -> None:
     elm, thief = trunk.pens["elm"], secret("thief")
     record = say(elm)
     if forged == "record":
-        value = {**room.orjson.loads(record.line)}  # type: ignore[attr-defined]
+        value = {**news.orjson.loads(record.line)}  # type: ignore[attr-defined]
         value.pop("sig")
         record = read_record(sign(value, thief, trunk.ledger.id))
         closing = seal(trunk, record)
@@ -154,7 +155,7 @@ def test_SIG_nothing_replays_into_another_ledger() -> None:
 def test_SIG_every_signature_finds_what_the_heads_cover() -> None:
     trunk = fleet()
     elm = trunk.pens["elm"]
-    value = {**room.orjson.loads(elm.draft("event.publish", {"topic": "t", "type": "x", "payload": {}}).line)}  # type: ignore[attr-defined]
+    value = {**news.orjson.loads(elm.draft("event.publish", {"topic": "t", "type": "x", "payload": {}}).line)}  # type: ignore[attr-defined]
     value.pop("sig")
     unsound = read_record(sign(value, secret("thief"), trunk.ledger.id))
     elm.seq, elm.prev = unsound.seq, unsound.id
