@@ -9,6 +9,7 @@ Knows not: files, which of several seals the fleet went on from (`spine`), what 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -82,6 +83,16 @@ class Standing:
             Broken: it does not stand, and why.
         """
         self._check_place(state, seal, over)
+        if state.epoch:
+            return self._taken_by(state, seal, find)
+        known = self.id
+        try:
+            return self._taken_by(state, seal, find)
+        except Broken:
+            self.id = known  # a founding that nobody signed names no ledger
+            raise
+
+    def _taken_by(self, state: State, seal: Seal, find: Find) -> dict[str, list[Record]]:
         taken = {log: self._run(state, log, head, seal, find) for log, head in seal.heads.items()}
         if state.epoch == 0:
             self._check_genesis(state, seal, taken)
@@ -184,9 +195,10 @@ class Standing:
         """
         by_id = {record.id: record for record in records}
         good: set[str] = set()
-        hellos = {record.log: record for record in by_id.values() if record.seq == 1}
+        firsts = _first_of(by_id.values())
         for record in sorted(by_id.values(), key=lambda record: -record.seq):
-            if record.id in good or self.holds(state, record, hellos.get(record.log)):
+            introduced = firsts.get(record.log, {}).values() if not is_known(state, record.log) else [None]
+            if record.id in good or any(self.holds(state, record, first) for first in introduced):
                 good.add(record.id)
                 before = by_id.get(record.prev)
                 if before is not None and (before.log, before.seq) == (record.log, record.seq - 1):
@@ -272,6 +284,16 @@ def _introduced(first: Record) -> PublicKey:
     if named != first.log:
         raise Broken("CHAIN", place, f"the log {first.log} is not named after its key, which gives {named}")
     return key
+
+
+def _first_of(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
+    """Log -> each key that one of these records introduces for it -> that record. Whoever writes another's name has none."""
+    found: dict[str, dict[str, Record]] = {}
+    for record in records:
+        if _introduces(record):
+            with contextlib.suppress(Broken):
+                found.setdefault(record.log, {})[_introduced(record).text] = record
+    return found
 
 
 _SIG = b',"sig":"'
