@@ -149,10 +149,10 @@ class Engine:
         try:
             if flaw := _flaw(intent):
                 raise Refused("RULES", flaw, hint="mesh explain RULES")
-            draft = self.pen.draft(intent.kind, self._body(intent), self.seen, now)
+            draft = self.pen.draft(intent.kind, self._in_time(self._body(intent)), self.seen, now)
         except Refused as no:
             return answers.refused(no)
-        moment = Moment(self.ledger.state.epoch + 1)
+        moment = Moment(self.ledger.next_epoch)
         verdict, _ = kinds.judge(self.ledger.state, draft, moment)
         told = answers.judged(self.ledger.state, Judged(draft, moment.epoch, verdict))
         return told._replace(record=None, facts={**told.facts, "dry_run": True})
@@ -256,8 +256,9 @@ class Engine:
         for path in [path for path in trial.mends if parse_path(path) is None] if moved else ():
             del trial.mends[path], trial.flaws[path]
         for finding in found:
-            trial.mends[finding.file] = None
-            trial.flaws[finding.file] = [finding]
+            trial.mends.setdefault(finding.file, None)  # what a link or a folder replaced is held, and is put back
+            others = [other for other in trial.flaws.get(finding.file, ()) if other != finding]
+            trial.flaws[finding.file] = [finding, *others]
         known, self.findings = self.findings, _all(trial.flaws)
         return [Say("alarm", finding._asdict()) for finding in self.findings if finding not in known]
 
@@ -498,9 +499,16 @@ class Engine:
         return kinds.propose(self.ledger.state, self.pen.me.name, intent.kind, wish)
 
     def _sign(self, kind: str, body: Value, now: Now) -> Record:
-        record = self.pen.sign(self.ledger.state, kind, body, self.seen, now)
+        record = self.pen.sign(self.ledger, kind, self._in_time(body), self.seen, now)
         self.ledger.offer([record])
         return record
+
+    def _in_time(self, body: Value) -> Value:
+        """UNTIL: the epochs that the next seal skips (law EPOCH) are not counted against a request."""
+        state = self.ledger.state
+        if body.get("until") != state.epoch + kinds.UNTIL_EPOCHS:
+            return body
+        return {**body, "until": self.ledger.next_epoch - 1 + kinds.UNTIL_EPOCHS}
 
     def _publish_due_ms(self) -> int | None:
         """When the next push may go; None where there is nothing to push, or only others can do more for it."""

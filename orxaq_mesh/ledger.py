@@ -135,6 +135,12 @@ class Ledger:
         return self.spine.tip
 
     @property
+    def next_epoch(self) -> int:
+        """The number of the epoch that closes next (law EPOCH): behind all that stand, on whatever side."""
+        highest = self.spine.highest
+        return max(self.state.epoch, highest.epoch if highest else 0) + 1
+
+    @property
     def base(self) -> State:
         """The state behind which everything may still have to be judged again; `state`, where no fork is open."""
         return self.spine.base

@@ -5,7 +5,7 @@ Knows not: who asked and why (`engine`), when it is pushed.
 Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE, LINE.
 
     pen = Pen(me, memory)
-    record = pen.sign(state, "lease.renew", {"lease": "deploy", ...}, seen, now)     # or Refused, and nothing signed
+    record = pen.sign(ledger, "lease.renew", {"lease": "deploy", ...}, seen, now)     # or Refused, and nothing signed
     pen.pending                                                                      # [record], until a seal takes it in
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from orxaq_mesh import answers, kinds
 from orxaq_mesh.effects import Me, Memory, Now
 from orxaq_mesh.errors import Refused
-from orxaq_mesh.kinds import FENCED, REFUSED, Moment, State
+from orxaq_mesh.kinds import FENCED, REFUSED, Moment
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import BadLine, Record, Seal, Value, canonical, unsigned
 from orxaq_mesh.schema import read_record, read_seal
@@ -79,7 +79,7 @@ class Pen:
             "v": 1,
         }
 
-    def sign(self, state: State, kind: str, body: Value, seen: Seen, now: Now) -> Record:
+    def sign(self, ledger: Ledger, kind: str, body: Value, seen: Seen, now: Now) -> Record:
         """The next record, signed and pending.
 
         Raises:
@@ -87,7 +87,8 @@ class Pen:
                 attempt belongs into the ledger, where every node fences it.
         """
         draft = self.draft(kind, body, seen, now)
-        verdict, _ = kinds.judge(state, draft, Moment(state.epoch + 1))
+        state = ledger.state
+        verdict, _ = kinds.judge(state, draft, Moment(ledger.next_epoch))
         if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
             raise answers.refusal(state, draft, verdict)
         record = read_record(self._signed(self._value(kind, body, seen, now)))
