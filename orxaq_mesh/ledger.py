@@ -200,11 +200,12 @@ class Ledger:
         """Part what no seal has taken in: into what its keys signed, and what is nobody's (law SIG)."""
         self._sift_seals(news)
         loose = self.spine.loose()
-        good = self.spine.standing.sound(self.state, loose) if loose else set()
-        for record in loose:
+        rivals = [record for record, _ in news.pairs]
+        good = self.spine.standing.sound(self.state, [*loose, *rivals]) if loose or rivals else set()
+        for record in (*loose, *rivals):
             if record.id in good or (self._incomplete() and not is_known(self.state, record.log)):
                 continue  # whose admission is not here yet may still prove to be somebody
-            del self.spine.records[record.id]
+            self.spine.records.pop(record.id, None)
             place = log_place(record.log, record.seq)
             reason = f"seq {record.seq} of {record.log} is not signed by its key"
             news.found(Finding("SIG", place.file, place.line, reason), record.line)
@@ -271,13 +272,12 @@ class Ledger:
                 continue
             held = self.mends.get(path, change.old)
             bad = news.bad.get(path, set())
-            lines = {line for part in (held, change.new) for line in (part or b"").split(b"\n") if line} - bad
+            lines = (_lines(held) | (_lines(change.new) - _lines(change.old))) - bad  # what was bad before is so still
             right = self._render(path, lines) or None
             self.mends.pop(path, None)
             if right != change.new:
                 self.mends[path] = right
-        for path in news.files:
-            self.flaws.pop(path, None)
+        self.flaws = {path: told for path, told in self.flaws.items() if path in self.mends or path not in news.files}
         self.flaws.update(news.findings)
         return [finding for path in sorted(news.findings) for finding in news.findings[path]]
 
@@ -483,3 +483,7 @@ class Ledger:
         self.spine.extra = {record.id: record for record in records}
         self.mends = {path: None if right is None else right.encode() for path, right in memo["mends"].items()}
         self.flaws = {path: [Finding(*finding) for finding in found] for path, found in memo["flaws"].items()}
+
+
+def _lines(segment: bytes | None) -> set[bytes]:
+    return {line for line in (segment or b"").split(b"\n") if line}

@@ -117,11 +117,13 @@ class News:
                 self.records.append(item)
 
     def _lines(self, change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
-        yield from added_lines(change)
-        held = self._held.get(change.path) if self._whole else None
-        if held:
+        held = (self._held.get(change.path) or b"").split(b"\n")[:-1]
+        for number, line, finding in added_lines(change):
+            if not (finding and finding.law in ("SEEN", "CHAIN") and change.path in self._held and line not in held):
+                yield number, line, finding  # else it was damage, and is gone
+        if self._whole:
             there = set((change.new or b"").split(b"\n"))
-            yield from ((0, line, None) for line in held.split(b"\n")[:-1] if line not in there)
+            yield from ((0, line, None) for line in held if line not in there)
 
     def _beneath(self, item: Record | Seal, change: FileChange) -> None:
         """A line that is new, or read again, and whose place lies beneath the base."""
@@ -133,7 +135,10 @@ class News:
 
     def _rival(self, record: Record, change: FileChange) -> Record | None:
         """The record that holds the place which this one claims beneath the base, if it is another."""
-        same = [other for other in _records(change.old or change.new) if other.seq == record.seq]
+        held = self._held.get(change.path) or change.old
+        same = [other for other in _records(held or change.new) if other.seq == record.seq]
+        if not self._whole and record.id in {other.id for other in same}:
+            return None  # it was lost, and somebody put it back
         if change.old is None:
             known = self._chain_in(change, record.log)
             same = [other for other in same if other.id in known] if record.id not in known else []
