@@ -8,8 +8,8 @@ Knows not: when anything happens (`sync.daemon`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -43,7 +43,7 @@ def sync(
     if hub or mend:
         from orxaq_mesh.cli.carry import told
 
-        told(mesh.reconcile(str(Path(hub).absolute()) if hub and Path(hub).exists() else hub))
+        told(mesh.reconcile(os.path.abspath(hub) if hub and os.path.exists(hub) else hub))  # noqa: PTH100, PTH110
         return
     if call().dry_run:
         mesh.observe()

@@ -2,7 +2,7 @@
 
 Knows: how the union of two trees comes onto the trunk as one commit, by compare-and-push. Where two nodes unite the same
 two tips they make the same commit: its parents are the tips, sorted, its words and its time follow from them.
-Knows not: which line is sound and which side goes on (`ledger`), any verdict. It signs nothing and seals nothing: what
+Knows not: which line is sound and which side goes on (`ledger`), any verdict, how another hub is read (`other_hub`). It signs nothing and seals nothing: what
 waits for a seal afterwards is the next one's.
 Laws: SET, RENDER, PUSH, SEEN.
 
@@ -22,14 +22,14 @@ from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
-from orxaq_mesh.home.process import environment, undisturbed
+from orxaq_mesh.home.process import undisturbed
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.news import beyond
 from orxaq_mesh.reconcile import poured
-from orxaq_mesh.record import BadLine, Record, Seal, epoch_place, log_place
-from orxaq_mesh.schema import read_seal
+from orxaq_mesh.record import Record, Seal, epoch_place, log_place
 from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change, Oid, Outcome, flaws_only
+from orxaq_mesh.sync import other_hub
 from orxaq_mesh.sync.identity import identity_of
 from orxaq_mesh.sync.performer import Performer, seconds
 
@@ -71,9 +71,7 @@ def from_hub(home: Home, settings: Settings, url: str) -> United:
     """
     with NodeLock(home, "node"), Performer.open(home, settings) as performer:
         _observe(performer)  # so that the store is of the own hub's object format, and not of the other's
-        theirs = _fetched(performer, url)
-        _check_founding(performer, theirs, url)
-        return _unite(performer, theirs)
+        return _unite(performer, other_hub.tip(performer, url))
 
 
 def from_memory(home: Home, settings: Settings) -> United:
@@ -125,39 +123,6 @@ def exported(home: Home, settings: Settings, *, read_hub: bool) -> Iterable[byte
         known = set(lines)
         lines += [record.line for record in performer.engine.pen.pending if record.line not in known]
         return carry.written(performer.identity.ledger, lines)
-
-
-def _fetched(performer: Performer, url: str) -> Oid:
-    """The tip of another hub's trunk, brought into this node's store."""
-    from orxaq_mesh.store.git import GitStore
-
-    trunk, timeout_ms = performer.identity.trunk, performer.settings.timeout_ms
-    other = GitStore(performer.home.store, url, environ=environment(), trunk=trunk, timeout_ms=timeout_ms)
-    try:
-        tip = other.poll().get(trunk)
-        if tip is None:
-            raise MeshFault(f"there is no branch {trunk} at {url}: no ledger was founded there", hint="name a hub")
-        other.fetch({trunk: tip})
-        return tip
-    finally:
-        other.close()
-
-
-def _check_founding(performer: Performer, theirs: Oid, url: str) -> None:
-    """Whether another hub's trunk begins with this ledger's founding record."""
-    ledger, first = performer.identity.ledger, epoch_place(1).file
-    lines = (performer.store.read(theirs, first) or b"").split(b"\n")
-    if not any(_founds(line, ledger) for line in lines):
-        what = f"{url} holds another ledger, or none: it does not begin with {ledger[:12]}"
-        raise InvalidLedger(what, findings=[Finding("SIG", first, 1, what)], hint="name another hub")
-
-
-def _founds(line: bytes, ledger: str) -> bool:
-    try:
-        seal = read_seal(line)
-    except BadLine:
-        return False
-    return seal.epoch == 1 and any(id_ == ledger for _, id_ in seal.heads.values())
 
 
 # The union of sets of lines, as files and as a commit.
