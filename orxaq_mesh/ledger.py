@@ -12,12 +12,12 @@ Knows not: where files come from, commits, clocks; what a record means (`kinds`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.keys import namespace
+from orxaq_mesh.keys import PublicKey, namespace
 from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.node import RECOVERY, members
 from orxaq_mesh.news import FileChange, News
@@ -167,6 +167,8 @@ class Ledger:
                 Finding("SIG", *place, f"no key of this ledger signed this seal of epoch {seal.epoch}"), seal.line
             )
         self._anchored = False
+        rivals = {record.id: record for pair in news.pairs for record in pair if self._are_signed(record)}
+        self.spine.extra |= rivals  # a seal that came with them may cite them
         since = since or self.state.seal
         self.spine.grow(news.records, news.seals)
         self._sift(news)
@@ -183,10 +185,16 @@ class Ledger:
         if self._anchored or not self.base.epoch:
             return None
         seals = self.spine.seals.keys() | {seal.id for seal in news.seals} | {self.base.seal}
-        strange = [seal for seal in news.seals if not {seal.parent, seal.over or seal.parent} <= seals]
+        here = {record.id for record in (*news.records, *(record for pair in news.pairs for record in pair))}
+        strange = [
+            seal
+            for seal in news.seals
+            if not {seal.parent, seal.over or seal.parent} <= seals
+            or any(id_ not in here and self.spine.find(id_) is None for pair in seal.proofs.values() for id_ in pair)
+        ]
         # Whoever may push could make everybody read everything again, if it took no key (law LIVE).
         signed = [seal for seal in (*news.old_seals, *strange) if self._is_signed(seal)]
-        need = [0 if seal.over else seal.epoch - 1 for seal in signed]
+        need = [_beneath(seal) for seal in signed]
         need += [self.forked for pair in news.pairs if self.forked is not None and self._are_signed(*pair)]
         if self.wanted:
             came = {seal.id for seal in news.seals}
@@ -200,9 +208,9 @@ class Ledger:
         """Part what no seal has taken in: into what its keys signed, and what is nobody's (law SIG)."""
         self._sift_seals(news)
         loose = self.spine.loose()
-        rivals = [record for record, _ in news.pairs]
-        good = self.spine.standing.sound(self.state, [*loose, *rivals]) if loose or rivals else set()
-        for record in (*loose, *rivals):
+        loose += {record.id: record for record, _ in news.pairs}.values()
+        good = self.spine.standing.sound(self.state, loose, self.spine.kin) if loose else set()
+        for record in loose:
             if record.id in good or (self._incomplete() and not is_known(self.state, record.log)):
                 continue  # whose admission is not here yet may still prove to be somebody
             self.spine.records.pop(record.id, None)
@@ -226,7 +234,7 @@ class Ledger:
             if id_ in came and seal.parent not in self.spine.held:
                 news.findings.setdefault(broken.finding.file, []).append(broken.finding)
             if broken.lacks is not None and len(self.wanted) < MAX_WANTED:
-                self.wanted[broken.lacks] = 0 if seal.over else seal.epoch - 1
+                self.wanted[broken.lacks] = _beneath(seal)
 
     def _incomplete(self) -> bool:
         """Whether a sound seal lacks something: then a key that nobody knows here may have been admitted there."""
@@ -236,9 +244,13 @@ class Ledger:
 
     def _is_signed(self, seal: Seal) -> bool:
         """Whether a key that is known here signed this seal."""
-        if self.signatures == "none" or not is_known(self.state, seal.log):
-            return self.signatures == "none"
-        return signature_holds(seal.line, key_of(self.state, seal.log), namespace(self.id))
+        if self.signatures == "none":
+            return True
+        known = is_known(self.state, seal.log)
+        if not known and seal.log not in self.spine.kin:
+            return False
+        key = key_of(self.state, seal.log) if known else PublicKey.parse(self.spine.kin[seal.log])
+        return signature_holds(seal.line, key, namespace(self.id))
 
     def _are_signed(self, *records: Record) -> bool:
         return all(self.spine.standing.holds(self.state, record) for record in records)
@@ -282,41 +294,44 @@ class Ledger:
         return [finding for path in sorted(news.findings) for finding in news.findings[path]]
 
     def _render(self, path: str, lines: Iterable[bytes]) -> bytes:
-        """A file of these lines; of the variants of a seq at most two, those first that a seal took in (law RENDER)."""
+        """A file of these lines; of the variants of a seq at most two, those first that a seal took in or cites."""
         parsed = parse_path(path)
         log, first = parsed or (None, 0)
         if log is None or first <= self.base.heads.get(log, (0, ""))[0]:
             return union(*lines)
-        return capped(lines, self.spine.taken())
+        return capped(lines, self.spine.taken() | self.spine.cited.keys())
 
     # Two records for one place (law CHAIN).
 
     def _remember_pairs(self, news: News) -> None:
         """Keep the proofs that the tree holds; a key has no vote from the seq on that it signed twice (law FORK)."""
-        pairs, first = list(news.pairs), dict[tuple[str, int], Record]()
-        if len(self.spine.stood) != len(self.spine.chain) or any(r.id in self.waiting for r in news.records):
-            for record in self.spine.records.values():
-                rival = first.setdefault((record.log, record.seq), record)
-                pairs += [(rival, record)] if rival is not record else []
+        variants: dict[tuple[str, int], dict[str, Record]] = {}
+        beneath = [record for pair in news.pairs for record in pair]
+        for record in (*beneath, *(() if self.spine.all_taken else self.spine.records.values())):
+            variants.setdefault((record.log, record.seq), {})[record.id] = record
         void = dict(self.spine.void)
-        for one, other in pairs:
-            if self._proves(one, other):
-                void[one.log] = min(one.seq, void.get(one.log, one.seq))
+        for (log, seq), same in variants.items():
+            pair = self._pair_of(same.values())
+            if pair is not None:
+                self.spine.extra.update({record.id: record for record in pair})
+                void[log] = min(seq, void.get(log, seq))
         if void != self.spine.void:
             self.spine.void = void
             self.spine.choose()
             self._place_waiting()
 
-    def _proves(self, one: Record, other: Record) -> bool:
-        """Whether two records are two signatures of one key for one seq; if so they are kept."""
-        if not is_pair(one, other) or not self._are_signed(one, other):
-            return False
-        low, high = sorted((one, other), key=lambda record: record.id)
-        known = self.proven.get(one.log)
+    def _pair_of(self, same: Collection[Record]) -> tuple[Record, Record] | None:
+        """Of records for one place, two that its key signed, if it did; the lowest of them are remembered."""
+        if len(same) < 2:
+            return None
+        signed = sorted((record for record in same if self._are_signed(record)), key=lambda record: record.id)
+        if len(signed) < 2 or not is_pair(signed[0], signed[1]):
+            return None
+        low, high = signed[:2]
+        known = self.proven.get(low.log)
         if known is None or (low.seq, low.id, high.id) < (known[0].seq, known[0].id, known[1].id):
-            self.proven[one.log] = (low, high)
-        self.spine.extra.update({low.id: low, high.id: high})
-        return True
+            self.proven[low.log] = (low, high)
+        return low, high
 
     # Going on from the tip.
 
@@ -349,7 +364,7 @@ class Ledger:
             else:
                 rivals = [places.setdefault((record.log, record.seq), record)]
             for rival in rivals:
-                self._proves(rival, record)
+                self._pair_of((rival, record))
 
     def authentic(self, log: str) -> list[Record]:
         """The longest run of waiting records of a log that follows its head without a gap and whose last verifies.
@@ -459,7 +474,8 @@ class Ledger:
         return self.spine.standing.taken_by(self.state, seal, self._find, over.seal if over else None)
 
     def _find(self, id_: str) -> Record | None:
-        return self.waiting.get(id_) or self.spine.find(id_)
+        halves = (record for pair in self.proven.values() for record in pair if record.id == id_)
+        return self.waiting.get(id_) or self.spine.find(id_) or next(halves, None)
 
     # What is kept beside a snapshot (law CACHE).
 
@@ -468,8 +484,9 @@ class Ledger:
         proven = [record.line.decode() for pair in self.proven.values() for record in pair]
         mends = {path: None if right is None else right.decode() for path, right in self.mends.items()}
         flaws = {path: [list(finding) for finding in found] for path, found in self.flaws.items()}
-        known = {"forked": self.forked, "wanted": self.wanted, "void": self.spine.void, "proven": proven}
-        return {**known, "mends": mends, "flaws": flaws}
+        cited = {name: [record.line.decode() for record in getattr(self.spine, name).values()] for name in _CITED}
+        known = {"forked": self.forked, "wanted": self.wanted, "void": self.spine.void, "kin": self.spine.kin}
+        return {**known, **cited, "proven": proven, "mends": mends, "flaws": flaws}
 
     def recall(self, memo: Mapping[str, Any]) -> None:
         """Know again what `memo` wrote down.
@@ -478,12 +495,23 @@ class Ledger:
             ValueError, KeyError, TypeError: these are no such values.
         """
         self.forked, self.wanted, self.spine.void = memo["forked"], dict(memo["wanted"]), dict(memo["void"])
+        self.spine.kin = dict(memo["kin"])
+        for name in _CITED:
+            lines = [read_record(line.encode()) for line in memo[name]]
+            setattr(self.spine, name, {record.id: record for record in lines})
         records = [read_record(line.encode()) for line in memo["proven"]]
         self.proven = {one.log: (one, other) for one, other in zip(records[::2], records[1::2], strict=True)}
-        self.spine.extra = {record.id: record for record in records}
         self.mends = {path: None if right is None else right.encode() for path, right in memo["mends"].items()}
         self.flaws = {path: [Finding(*finding) for finding in found] for path, found in memo["flaws"].items()}
 
 
 def _lines(segment: bytes | None) -> set[bytes]:
     return {line for line in (segment or b"").split(b"\n") if line}
+
+
+_CITED = ("cited", "extra")
+
+
+def _beneath(seal: Seal) -> int:
+    """The epoch from which all is read again that a seal may name."""
+    return 0 if seal.over or seal.proofs else seal.epoch - 1

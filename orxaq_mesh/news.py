@@ -130,19 +130,19 @@ class News:
         if isinstance(item, Seal):
             if item.id != self._base.seal and not self._whole:
                 self.old_seals.append(item)
-        elif (rival := self._rival(item, change)) is not None:
-            self.pairs.append((item, rival))
+        else:
+            self.pairs += [(item, rival) for rival in self._rivals(item, change)]
 
-    def _rival(self, record: Record, change: FileChange) -> Record | None:
-        """The record that holds the place which this one claims beneath the base, if it is another."""
+    def _rivals(self, record: Record, change: FileChange) -> list[Record]:
+        """The other records that hold the place which this one claims beneath the base."""
         held = self._held.get(change.path) or change.old
         same = [other for other in _records(held or change.new) if other.seq == record.seq]
         if not self._whole and record.id in {other.id for other in same}:
-            return None  # it was lost, and somebody put it back
+            return []  # it was lost, and somebody put it back
         if change.old is None:
             known = self._chain_in(change, record.log)
             same = [other for other in same if other.id in known] if record.id not in known else []
-        return next((other for other in same if other.id != record.id), None)
+        return [other for other in same if other.id != record.id]
 
     def _chain_in(self, change: FileChange, log: str) -> set[str]:
         """The ids in a file that the base's head of a log leads back to."""

@@ -38,7 +38,9 @@ class Spine:
     Attributes:
         base: the state that all of it follows; it is never changed.
         records: id -> record, of those in the tree that lie behind the base.
-        extra: the same for records that are known and in no tree: proofs, and what lies behind another's place.
+        extra: the same for those beneath it whose place another record has: a seal may cite the two.
+        cited: the same for those that the proofs of standing seals name, wherever they lie.
+        kin: log -> key, of those whom only another side has met: what they sign is theirs, whoever goes on.
         stood: id -> each seal that stands.
         held: id -> each seal that does not stand, and why; it may yet, when what it lacks is here.
         chain: the seals that the fleet went on from, by epoch.
@@ -51,6 +53,8 @@ class Spine:
         self.base, self.standing = base, standing
         self.records: dict[str, Record] = {}
         self.extra: dict[str, Record] = {}
+        self.cited: dict[str, Record] = {}
+        self.kin: dict[str, str] = {}
         self.seals: dict[str, Seal] = {}
         self.stood: dict[str, Stood] = {}
         self.held: dict[str, Broken] = {}
@@ -64,7 +68,7 @@ class Spine:
     def fork(self) -> Spine:
         """A spine that grows on its own; states are shared, for none is changed once it is here."""
         twin = Spine(self.base, self.standing.copy())
-        for name in ("records", "extra", "seals", "stood", "held", "void", "_states"):
+        for name in ("records", "extra", "cited", "kin", "seals", "stood", "held", "void", "_states"):
             setattr(twin, name, dict(getattr(self, name)))
         twin._children = {parent: list(seals) for parent, seals in self._children.items()}
         twin.chain, twin.elections, twin.rungs = list(self.chain), list(self.elections), list(self.rungs)
@@ -118,7 +122,7 @@ class Spine:
 
     def find(self, id_: str) -> Record | None:
         """A record by its id, wherever it is known from."""
-        return self.records.get(id_) or self.extra.get(id_)
+        return self.records.get(id_) or self.extra.get(id_) or self.cited.get(id_)
 
     # Growing.
 
@@ -134,11 +138,16 @@ class Spine:
             self.stood, self._states, tried = {}, {self.base.seal: self.base}, dict(self.seals)
         self._stand(sorted(tried.values(), key=lambda seal: (seal.epoch, seal.id)))
         self.choose()
+        if len(self.stood) != len(self.chain):
+            met = {
+                member.log: member.key for state in self._states.values() for member in members(state).by_log.values()
+            }
+            self.kin |= {log: key for log, key in met.items() if log not in members(self.tip).by_log}
 
     def _stand(self, seals: Sequence[Seal]) -> None:
         """Fold each of these onto its parent, if it stands. Parents and `over` come first: their epochs are lower."""
         own: set[str] = set()
-        find = self.find if self.extra else self.records.get
+        find = self.find if self.extra or self.cited else self.records.get
         for seal in seals:
             parent = self._states.get(seal.parent)
             over = self.stood.get(seal.over or "")
@@ -161,6 +170,7 @@ class Spine:
             judged = fold.apply(state, seal, taken, self.order_of(over.seal, seal.parent) if over else ())
             self.stood[seal.id], self._states[seal.id] = Stood(seal, judged), state
             own.add(seal.id)
+            self.cited.update((id_, half) for pair in seal.proofs.values() for id_ in pair if (half := self.find(id_)))
             self._keep_rung(state)
 
     def _keep_rung(self, state: State) -> None:
@@ -266,5 +276,11 @@ class Spine:
             heads = tip.heads
             behind = (r for r in self.records.values() if r.seq > heads.get(r.log, (0, ""))[0])
             twin.records = {record.id: record for record in behind}
-        twin.void, twin.rungs, twin.extra = self.void, self.rungs, self.extra
+        twin.void, twin.rungs, twin.extra, twin.cited, twin.kin = (
+            self.void,
+            self.rungs,
+            self.extra,
+            self.cited,
+            self.kin,
+        )
         return twin

@@ -177,8 +177,11 @@ class Standing:
         return True
 
     def _check_record(self, state: State, record: Record, first: Record | None) -> None:
-        founding = record.kind == "node.found" and record.seq == 1 and not state.epoch
-        self._check(record, key_of(state, record.log, first), None if founding else self.id)
+        self._check(record, key_of(state, record.log, first), self._ledger_of(state, record))
+
+    def _ledger_of(self, state: State, record: Record) -> str | None:
+        """The ledger that a record was signed for; the founding was signed for none."""
+        return None if record.kind == "node.found" and record.seq == 1 and not state.epoch else self.id
 
     def _check(self, item: Record | Seal, key: PublicKey, ledger_id: str | None) -> None:
         if self.signatures == "none" or (item.id, key.raw) in self.verified:
@@ -188,22 +191,38 @@ class Standing:
             raise Broken("SIG", place, f"the signature is not {key.fingerprint}'s over this line")
         self.verified.add((item.id, key.raw))
 
-    def sound(self, state: State, records: Iterable[Record]) -> set[str]:
+    def sound(self, state: State, records: Iterable[Record], kin: Mapping[str, str] | None = None) -> set[str]:
         """The ids of those records that their keys signed: by their own signature, or by that of one that follows.
 
         It needs no chain back to a head, so it is a property of the set alone (law SET).
+
+        Args:
+            state: where the keys are known from.
+            records: those in question.
+            kin: log -> key, of those that are known from elsewhere.
         """
         by_id = {record.id: record for record in records}
         good: set[str] = set()
-        firsts = _first_of(by_id.values())
+        introduced = _introduced_by(by_id.values())
         for record in sorted(by_id.values(), key=lambda record: -record.seq):
-            introduced = firsts.get(record.log, {}).values() if not is_known(state, record.log) else [None]
-            if record.id in good or any(self.holds(state, record, first) for first in introduced):
+            keys = introduced.get(record.log, set())
+            if is_known(state, record.log):
+                keys = {key_of(state, record.log)}
+            elif kin and record.log in kin:
+                keys = keys | {_parsed(kin[record.log])}
+            if record.id in good or any(self._is_of(state, record, key) for key in keys):
                 good.add(record.id)
                 before = by_id.get(record.prev)
                 if before is not None and (before.log, before.seq) == (record.log, record.seq - 1):
                     good.add(before.id)
         return good
+
+    def _is_of(self, state: State, record: Record, key: PublicKey) -> bool:
+        try:
+            self._check(record, key, self._ledger_of(state, record))
+        except Broken:
+            return False
+        return True
 
 
 def last_of(state: State, log: str) -> tuple[int, str]:
@@ -286,13 +305,13 @@ def _introduced(first: Record) -> PublicKey:
     return key
 
 
-def _first_of(records: Iterable[Record]) -> dict[str, dict[str, Record]]:
-    """Log -> each key that one of these records introduces for it -> that record. Whoever writes another's name has none."""
-    found: dict[str, dict[str, Record]] = {}
+def _introduced_by(records: Iterable[Record]) -> dict[str, set[PublicKey]]:
+    """Log -> the keys that these records introduce for it. Whoever writes in another's name introduces none."""
+    found: dict[str, set[PublicKey]] = {}
     for record in records:
         if _introduces(record):
             with contextlib.suppress(Broken):
-                found.setdefault(record.log, {})[_introduced(record).text] = record
+                found.setdefault(record.log, set()).add(_introduced(record))
     return found
 
 
