@@ -233,7 +233,7 @@ class Engine:
         epoch, seal = self.seen
         base = look.base.epoch if look.base else self.ledger.state.epoch if self.trunk else 0
         lost = [finding for finding in reading.findings if finding.law == "SEEN"]
-        gone = epoch > base and seal not in reading.known
+        gone = epoch > base and seal not in reading.known and reading.deeper is None  # else it is read anew first
         if not epoch or (look.trunk and not gone and (look.descends or not lost)):
             return []
         tip = f"epoch {reading.seals[-1].epoch} ({reading.seals[-1].id[:12]})" if reading.seals else "an older tip"

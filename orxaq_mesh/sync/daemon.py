@@ -63,7 +63,8 @@ class Daemon:
             stack.callback(self._hang_up)
             self._listen(stack)
             self._watch_signals(stack)
-            self._log("started", {"node": performer.identity.log, "hub": performer.identity.hub})
+            hub = self._settings.hub or performer.identity.hub
+            self._log("started", {"node": performer.identity.log, "hub": hub})
             while not self._stopping and lock.intact():
                 self._step(performer)
                 self._sleep(performer)

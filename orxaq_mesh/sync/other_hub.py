@@ -10,6 +10,8 @@ Laws: QUIET, SIG (a ledger is known by its founding record).
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable
 from orxaq_mesh.home.process import environment
@@ -32,16 +34,21 @@ def tip(performer: Performer, url: str) -> Oid:
     Raises:
         MeshError: nobody answers there, what lies there is no ledger, another one, or not whole.
     """
-    found = _fetched(performer, url)
+    with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
+        address = url
+        if os.path.isfile(url):  # noqa: PTH113 - an address may be no path at all
+            address = f"{folder}/bundle"  # the names of sticks have spaces, which no hub's address has
+            Path(address).symlink_to(Path(url).absolute())
+        found = _fetched(performer, url, address)
     _check_founding(performer, found, url)
     return found
 
 
-def _fetched(performer: Performer, url: str) -> Oid:
+def _fetched(performer: Performer, url: str, address: str) -> Oid:
     from orxaq_mesh.store.git import GitStore
 
     trunk, timeout_ms = performer.identity.trunk, performer.settings.timeout_ms
-    other = GitStore(performer.home.store, url, environ=environment(), trunk=trunk, timeout_ms=timeout_ms)
+    other = GitStore(performer.home.store, address, environ=environment(), trunk=trunk, timeout_ms=timeout_ms)
     try:
         tips = other.poll()
         if trunk not in tips:
