@@ -200,6 +200,7 @@ class Engine:
         if rolled_back := self._rolled_back(look, reading):
             return self._alarm(rolled_back)
         if reading.deeper is not None:
+            self.ledger.mends.update(reading.lost)
             return [Look(reading.deeper)]
         self._watch_for_frost(trial, look)
         effects = self._flaws(trial, look.findings, moved=look.trunk != self.trunk)
@@ -240,7 +241,8 @@ class Engine:
         reason = (
             f"the hub was rolled back or forked: it shows {tip if look.trunk else 'no trunk'} and lacks the seal of"
         )
-        return [Finding("SEEN", "", 0, f"{reason} epoch {epoch} ({seal[:12]}) that this node has seen"), *lost]
+        told = reading.findings if gone else lost
+        return [Finding("SEEN", "", 0, f"{reason} epoch {epoch} ({seal[:12]}) that this node has seen"), *told]
 
     def _watch_for_frost(self, trial: Ledger, look: Looked) -> None:
         """SEEN: a hub that calls a push stale, and shows the same old tip again and again, shows not what it has."""

@@ -56,10 +56,11 @@ class Reading(NamedTuple):
         judged: the verdicts of the epochs that are new on the spine's chosen way.
         seals: those epochs' seals.
         findings: what is wrong with the files.
-        known: ids of all seals that the tree was seen to hold.
+        known: ids of all seals behind the base, and its own, that stand by what the tree holds.
         deeper: nothing was taken in: read on from a state of this epoch or an older one. What came may change what
             lies beneath the present base.
         left: the seals that were on the chosen way before, and are no longer (law FORK).
+        lost: where `deeper`: path -> what this node holds of a file that has lost lines; to be read with what is read.
     """
 
     judged: list[Judged]
@@ -68,6 +69,7 @@ class Reading(NamedTuple):
     known: frozenset[str] = frozenset()
     deeper: int | None = None
     left: Sequence[Seal] = ()
+    lost: Mapping[str, bytes] = {}  # noqa: RUF012 - never changed
 
 
 class Ledger:
@@ -160,7 +162,9 @@ class Ledger:
         news.read(changes)
         deeper = self._deeper(news)
         if deeper is not None:
-            return Reading([], [], [found for file in news.findings.values() for found in file], deeper=deeper)
+            found = [finding for file in news.findings.values() for finding in file]
+            held = {path: self.mends.get(path) or news.files[path].old for path in news.disorder & news.files.keys()}
+            return Reading([], [], found, deeper=deeper, lost={path: old for path, old in held.items() if old})
         for seal in news.old_seals:
             place = epoch_place(seal.epoch)
             news.found(
@@ -173,7 +177,7 @@ class Ledger:
         self.spine.grow(news.records, news.seals)
         self._sift(news)
         self._remember_pairs(news)
-        known = frozenset((self.base.seal, *self.spine.seals))
+        known = frozenset((self.base.seal, *self.spine.stood))
         chain, left = self.spine.since(since)
         findings = self._mend(news)
         self._settle()

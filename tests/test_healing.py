@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
 
+from orxaq_mesh.errors import InvalidLedger
 from orxaq_mesh.ledger import Reading
 from orxaq_mesh.reconcile import union
 from orxaq_mesh.record import canonical
@@ -124,3 +126,61 @@ def test_RENDER_what_a_link_a_folder_or_a_blob_took_the_place_of_is_put_back(
     assert fleet.node("oak").verify().ok
     for name in ("elm", "oak", "fir"):
         assert fleet.node(name).sync()["alarms"] == []
+
+
+def cut(fleet: Halves, hub: str, node: str) -> None:
+    """Somebody takes away the last line of a node's log."""
+    (path,) = [path for path in files(fleet, hub) if f"/{node}-" in path]
+    content = fleet.hubs[hub].git("show", f"mesh:{path}").encode()
+    fleet.edit(hub, {path: content[: content.rindex(b"\n") + 1]})
+
+
+def files(fleet: Halves, hub: str) -> list[str]:
+    return fleet.hubs[hub].git("ls-tree", "-r", "--name-only", "mesh").split("\n")
+
+
+def test_RENDER_what_is_lost_while_two_histories_come_together_is_held(fleet: Halves) -> None:
+    fleet.split("b", "ash", "fir")
+    for name in ("oak", "elm", "ash"):
+        fleet.node(name).publish("builds", "done", {"by": name})
+    before = fleet.node("elm").sync()
+    fleet.node("oak").reconcile(fleet.url("b"))
+    lines = fleet.lines("a")
+    cut(fleet, "a", "oak")  # elm reads both at once, and has to read it anew from before the fork
+    told = fleet.node("elm").sync()
+    assert (told["epoch"], [alarm["law"] for alarm in told["alarms"]]) >= (before["epoch"], [])
+    assert fleet.node("elm").publish("builds", "more", {}).verdict == "applied"
+    assert lines < fleet.lines("a")
+    fleet.node("ash").reconcile(fleet.url("a"))
+    fleet.agree()
+
+
+def test_CACHE_who_forgot_what_a_damaged_trunk_lost_seals_nothing_beneath_what_it_has_seen(fleet: Halves) -> None:
+    for name in ("oak", "elm", "ash", "fir"):
+        fleet.node(name).publish("builds", "done", {"by": name})
+    for name in ("oak", "elm"):
+        fleet.node(name).sync()
+    cut(fleet, "a", "ash")
+    for name in ("cache", "store.git"):
+        shutil.rmtree(fleet.home("oak") / name)
+    tip = fleet.hubs["a"].tip()
+    with pytest.raises(InvalidLedger, match="SEEN") as told:
+        fleet.node("oak").sync()
+    assert "CHAIN" in {finding.law for finding in told.value.findings}
+    assert fleet.hubs["a"].tip() == tip
+    assert fleet.node("elm").publish("builds", "more", {}).verdict == "applied"
+    assert fleet.node("oak").publish("builds", "more", {}).verdict == "applied"
+    fleet.agree()
+
+
+@pytest.mark.parametrize("damage", ["a lost line", "an extra file"])
+def test_RENDER_a_damaged_trunk_is_mended_when_somebody_asks_for_it(fleet: Halves, damage: str) -> None:
+    lines, tree = fleet.lines("a"), fleet.tree("a")
+    if damage == "a lost line":
+        cut(fleet, "a", "oak")
+    else:
+        fleet.edit("a", {"ledger/notes.txt": b"to do\n"})
+    told = fleet.ok("ash", "sync", "--mend")
+    assert (told["moved"], told["mended"]) == (True, 1)
+    assert (fleet.lines("a"), fleet.tree("a")) == (lines, tree)
+    assert fleet.ok("ash", "sync", "--mend")["moved"] is False

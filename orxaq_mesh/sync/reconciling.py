@@ -146,8 +146,8 @@ def _union(performer: Performer, others: Iterable[Oid | None], lines: Lines) -> 
     """Every line of the trunk, of the other commits and of these, whoever is asked and in whatever order (law SET)."""
     store, ours = performer.store, performer.tips.get(performer.identity.trunk)
     apart = sorted({oid for oid in others if oid} - {ours})
-    files: Files = {}
-    spoilt: set[str] = set()
+    files: Files = dict(performer.engine.ledger.mends)
+    spoilt = set(files)
     for theirs in apart:
         for item in store.changes(ours, theirs):
             if isinstance(item, Change):
@@ -189,7 +189,8 @@ def _unite(performer: Performer, theirs: Oid | None = None, lines: Lines | None 
         _check_seen(performer, reading, since)
         files = {path: trial.mends.get(path, content) for path, content in union.files.items()}
         _check_foreign(performer, ours, lines or {}, files, trial, name)
-        if union.heads == ([ours] if ours else []) and _has_all(performer, ours, files):
+        damaged = bool(performer.engine.ledger.mends) and not moved
+        if union.heads == ([ours] if ours else []) and not damaged and _has_all(performer, ours, files):
             return _told(performer, moved, len(left), len(mended))
         left |= {seal.id for seal in reading.left}
         mended |= union.spoilt | {path for path in files if files[path] != union.files[path]}
@@ -228,6 +229,7 @@ def _read(performer: Performer, union: _Union, ours: Oid | None) -> tuple[Ledger
         whole |= {path: content for path, content in segments.items() if beyond(base, path)}
         trial = Ledger(performer.identity.ledger, base, anchored=True)
         trial.recall(performer.engine.ledger.memo())
+        trial.mends.update(reading.lost)
         reading = trial.read([Change(path, None, new) for path, new in sorted(whole.items())], since)
         return trial, reading, base.epoch
 
