@@ -23,6 +23,7 @@ from orxaq_mesh.kinds.node import RECOVERY, members
 from orxaq_mesh.news import FileChange, News
 from orxaq_mesh.reconcile import capped, union
 from orxaq_mesh.record import (
+    NOTHING,
     Record,
     Seal,
     Value,
@@ -415,12 +416,18 @@ class Ledger:
         for log in sorted(logs, key=lambda log: (log != own, log not in known, log)):
             if len(taken) == MAX_HEADS:
                 break
-            run = self.authentic(log)
-            if not is_admitted(self.state, log):
-                run = run[:1] if known.get(log) is None and not self.state.heads.get(log) else []
+            run = self.authentic(log) if is_admitted(self.state, log) else self._hello_of(log)
             if run:
                 taken[log] = run
         return taken
+
+    def _hello_of(self, log: str) -> list[Record]:
+        """What introduces a log that nobody knows, signed by itself: a seal takes in no more of it (law SEAL)."""
+        if is_known(self.state, log) or log in self.state.heads:
+            return []
+        first = (record for record in self._waiting_of(log) if (record.seq, record.prev) == (1, NOTHING))
+        signed = [record for record in first if self.spine.standing.holds(self.state, record, record)]
+        return sorted(signed, key=lambda record: record.id)[:1]
 
     def late(self) -> bool:
         """Whether records wait in the tree that another side of a fork, or nobody, has sealed: the next seal's part."""

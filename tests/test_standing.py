@@ -83,6 +83,21 @@ def test_LIVE_a_hello_in_anothers_name_does_not_hide_the_true_one() -> None:
             assert mended == hello.line + b"\n"
 
 
+def test_LIVE_a_hello_that_only_what_follows_it_signs_stops_nobodys_seal() -> None:
+    trunk = Trunk.founded()
+    yew = trunk.pen("yew")
+    hello = yew.hello()
+    value = orjson.loads(hello.line) | {"sig": orjson.loads(trunk.seals[0].line)["sig"]}
+    unsigned = read_record(canonical(value))
+    yew.prev = unsigned.id
+    trunk.ledger.offer([unsigned, say(yew), say(trunk.oak)])
+    taken = trunk.ledger.sealable()
+    assert list(taken) == [trunk.oak.log]
+    assert trunk.ledger.taken_by(citing(trunk, *taken[trunk.oak.log]))
+    trunk.ledger.offer([hello])
+    assert trunk.ledger.hellos() == [hello]
+
+
 def fork_of(trunk: Trunk) -> Trunk:
     """The same fleet at another hub."""
     twin = Trunk()
