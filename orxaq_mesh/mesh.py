@@ -366,6 +366,12 @@ class Mesh:
 
         return verify(self, source, ledger=ledger, every_signature=every_signature)
 
+    def divergence(self) -> Any:
+        """Where the ledger forked and what that changed. See `inspect.divergence`."""
+        from orxaq_mesh.inspect.divergence import divergence
+
+        return divergence(self)
+
     def show(self, id_prefix: str) -> Any:
         """One record or seal by its id or the beginning of it. See `inspect.show`."""
         from orxaq_mesh.inspect import show

@@ -19,7 +19,7 @@ from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.record import Record, Seal, epoch_place
 from orxaq_mesh.standing import Broken, Standing
-from orxaq_mesh.voting import Election, Vote, elect, first_vote
+from orxaq_mesh.voting import Election, Vote, elect, final_steps, first_vote
 
 RUNG_RECORDS = 2048
 """So many records apart states are kept from which an old fork can be folded again."""
@@ -47,6 +47,7 @@ class Spine:
         elections: how each fork along the chain was decided, oldest first.
         void: log -> the first seq that its key is known to have signed twice: no vote from there on.
         rungs: states on the way, while there was no fork.
+        voters: id of each standing seal -> the logs that have a vote there; None: nobody wants to know.
     """
 
     def __init__(self, base: State, standing: Standing) -> None:
@@ -62,6 +63,7 @@ class Spine:
         self.elections: list[Election] = []
         self.void: dict[str, int] = {}
         self.rungs: list[State] = []
+        self.voters: dict[str, list[str]] | None = None
         self._children: dict[str, list[Seal]] = {}
         self._states: dict[str, State] = {base.seal: base}
 
@@ -72,6 +74,7 @@ class Spine:
             setattr(twin, name, dict(getattr(self, name)))
         twin._children = {parent: list(seals) for parent, seals in self._children.items()}
         twin.chain, twin.elections, twin.rungs = list(self.chain), list(self.elections), list(self.rungs)
+        twin.voters = None if self.voters is None else dict(self.voters)
         return twin
 
     @property
@@ -172,6 +175,14 @@ class Spine:
             own.add(seal.id)
             self.cited.update((id_, half) for pair in seal.proofs.values() for id_ in pair if (half := self.find(id_)))
             self._keep_rung(state)
+            if self.voters is not None:
+                self._note_voters(state, self.stood[seal.id])
+
+    def _note_voters(self, state: State, stood: Stood) -> None:
+        assert self.voters is not None
+        seal, same = stood.seal, self.voters.get(stood.seal.parent)
+        moved = seal.proofs or any(item.record.kind.startswith("node.") for item in stood.judged)
+        self.voters[seal.id] = _voters(state) if moved or same is None else same
 
     def _keep_rung(self, state: State) -> None:
         last = self.rungs[-1] if self.rungs else self.base
@@ -227,13 +238,12 @@ class Spine:
             at = chosen
 
     def _elect(self, parent: str, sides: Sequence[Seal]) -> Election:
-        side_of = {id_: side.id for side in sides for id_ in self._beneath(side.id)}
+        side_of = {id_: side.id for side in sides for id_ in self.beneath(side.id)}
         state = self._states[parent]
         known = members(state).by_log.values()
         ranks = {member.log: (member.epoch, member.log) for member in known if member.admitted}
-        voters = [member.log for member in known if member.may_vote()]
         votes, absent = list[Vote](), list[str]()
-        for log in sorted(voters):
+        for log in _voters(state):
             variants = self._variants(state, log)
             vote = first_vote(variants, side_of)
             if vote is not None:
@@ -242,7 +252,7 @@ class Spine:
                 absent.append(log)
         return elect(parent, sides, ranks, votes, absent)
 
-    def _beneath(self, id_: str) -> Iterator[str]:
+    def beneath(self, id_: str) -> Iterator[str]:
         """A standing seal and all standing ones after it."""
         left = [id_]
         while left:
@@ -266,6 +276,20 @@ class Spine:
             found.append(by_seq[seq])
         return found
 
+    def final(self) -> int:
+        """The epoch of the newest final seal on the chain; 0: none is. Wants `voters`, and genesis as its base."""
+        assert self.voters is not None
+        way = [self.base.seal, *(stood.seal.id for stood in self.chain)]
+        places = {id_: (number, True) for number, id_ in enumerate(way)}
+        for seal in sorted((stood.seal for stood in self.stood.values()), key=lambda seal: seal.epoch):
+            if seal.id not in places:
+                places[seal.id] = (places[seal.parent][0], False)
+        steps = [self.voters.get(parent, []) for parent in way[:-1]]
+        logs = sorted({log for step in steps for log in step})
+        runs = {log: self._variants(self.base, log) for log in logs}
+        final = final_steps(steps, runs, places)
+        return self.chain[final - 1].seal.epoch if final else 0
+
     # Settling.
 
     def rebase(self) -> Spine:
@@ -284,3 +308,8 @@ class Spine:
             self.kin,
         )
         return twin
+
+
+def _voters(state: State) -> list[str]:
+    """The logs that have a vote where the spine forks behind this state."""
+    return sorted(member.log for member in members(state).by_log.values() if member.may_vote())

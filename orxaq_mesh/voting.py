@@ -9,7 +9,7 @@ Knows not: which seals stand, who signed what (`spine` hands in what does); file
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from orxaq_mesh.record import Record, Seal
@@ -100,3 +100,47 @@ def _decide(sides: Sequence[Seal], ranks: Mapping[str, Rank], cast: Sequence[tup
     first = min(ranks.get(side.log, nobody) for side in leading)
     leading = [side for side in leading if ranks.get(side.log, nobody) == first]
     return leading[0].id, BY_SEALER if len(leading) == 1 else BY_ID
+
+
+def final_steps(
+    steps: Sequence[Sequence[str]],
+    runs: Mapping[str, Iterable[Sequence[Record]]],
+    places: Mapping[str, tuple[int, bool]],
+) -> int:
+    """How many seals of the chosen way are final: from the first on, without a gap (law FORK).
+
+    One is final when more than half of those who had a vote at its parent stand behind it by their first vote, or when
+    all of them have voted and it was chosen.
+
+    Args:
+        steps: for each seal of the chosen way, the logs that had a vote at its parent.
+        runs: log -> its authentic variants by seq, from the first on, without a gap.
+        places: id of each standing seal -> (how many seals of the chosen way it is or follows, whether it is one).
+    """
+    voted, behind = [0] * len(steps), [0] * len(steps)
+    may = [frozenset(step) for step in steps]
+    for log, run in runs.items():
+        for index, stands in _stances(run, places):
+            if log in may[index]:
+                voted[index] += 1
+                behind[index] += stands
+    final = 0
+    for electors, cast, for_it in zip(may, voted, behind, strict=True):
+        if not (2 * for_it > len(electors) or cast == len(electors)):
+            break
+        final += 1
+    return final
+
+
+def _stances(run: Iterable[Sequence[Record]], places: Mapping[str, tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
+    """(step, whether behind the chosen seal) for each step at which a log's first vote counts, counted from 0."""
+    covered = 0
+    for variants in run:
+        if len(variants) != 1:
+            return
+        shared, on_way = places.get(variants[0].seen_seal, (0, True))
+        yield from ((index, True) for index in range(covered, shared))
+        covered = max(covered, shared)
+        if not on_way and covered == shared:  # it stood behind a rival of the next seal
+            yield shared, False
+            covered += 1

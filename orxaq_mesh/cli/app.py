@@ -35,6 +35,8 @@ COMMANDS = {
     "log": "ledger",
     "show": "ledger",
     "verify": "ledger",
+    "divergence": "divergence",
+    "proof": "proof",
     "explain": "explain",
     "sync": "sync",
     "export": "carry",

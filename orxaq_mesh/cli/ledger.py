@@ -35,11 +35,12 @@ def log(
     """List the records and what came of each. With --json: one object a line."""
     import sys
 
-    judged = [item for item in call().mesh().history().judged if _wanted(item, kind, node, lease)]
+    past = call().mesh().history()
+    judged = [item for item in past.judged if _wanted(item, kind, node, lease)]
     judged = judged[-number:] if number else judged
     if call().json:
         for item in judged:
-            write(sys.stdout, encode(record_value(item)))
+            write(sys.stdout, encode(record_value(item, past.final)))
         return
     from orxaq_mesh.cli.view import table
 
@@ -65,12 +66,13 @@ def _under(body: Any) -> dict[str, Any]:
     return under if isinstance(under, dict) else {}
 
 
-def record_value(item: Any) -> dict[str, Any]:
-    """A judged record as one JSON object."""
+def record_value(item: Any, final: int = 0) -> dict[str, Any]:
+    """A judged record as one JSON object; `final`: up to which epoch verdicts are."""
     record, epoch, verdict = item
     value: dict[str, Any] = {"id": record.id, "epoch": epoch, "node": record.log, "seq": record.seq}
     value |= {"kind": record.kind, "at": record.at, "body": record.body, "prev": record.prev}
     value |= {"verdict": verdict.outcome, "rule": verdict.rule, "result": verdict.result or None}
+    value["final"] = epoch <= final
     return value
 
 
@@ -142,6 +144,8 @@ def shown_value(shown: Any) -> dict[str, Any]:
         "fingerprint": shown.key.fingerprint if shown.key else None,
         "namespace": shown.space,
         "verifies": shown.verifies,
+        "standing": shown.standing,
+        "final": shown.standing == "final",
         "value": shown.value,
     }
 

@@ -44,14 +44,18 @@ class History(NamedTuple):
     Attributes:
         judged: every sealed record with epoch and verdict, in the order in which they were judged.
         seals: the spine, from epoch 1, the way that the fleet went.
-        waiting: sound records in the trunk that no seal has taken in.
+        waiting: sound records in the trunk that no seal of the spine has taken in.
         state: what the fold came to.
+        ledger: all of it, every side of every fork among it.
+        final: the epoch of the newest final seal (law FORK).
     """
 
     judged: list[Judged]
     seals: list[Seal]
     waiting: list[Record]
     state: State
+    ledger: Ledger
+    final: int
 
 
 Files = tuple[list[Change], list[Finding]]
@@ -79,11 +83,12 @@ def history(mesh: Node, *, fresh: bool = False) -> History:
         files, findings = sort_out(store.changes(None, tip) if tip else ())
     ledger = Ledger(identity(mesh).ledger)
     ledger.signatures = "none"  # they were verified when these lines were taken in
+    ledger.settles, ledger.spine.voters = False, {}
     with undisturbed():
         read = ledger.read(files)
-    if findings := findings + read.findings:
+    if not ledger.state.epoch and (findings := findings + read.findings):
         raise InvalidLedger(f"the store holds a broken ledger: {findings[0]}", findings=findings, hint="mesh verify")
-    return History(read.judged, read.seals, list(ledger.waiting.values()), ledger.state)
+    return History(read.judged, read.seals, list(ledger.waiting.values()), ledger.state, ledger, ledger.spine.final())
 
 
 def identity(mesh: Node) -> Identity:

@@ -44,6 +44,8 @@ class Shown(NamedTuple):
         key: its signer's; None where the ledger names none.
         space: the namespace that its signature is bound to.
         verifies: whether its own signature stands.
+        standing: "final", "sealed", "left" (on a side that the fleet did not go on from), "held" (a seal that does not
+            stand), "waits" (for the next seal), or "journal".
     """
 
     id: str
@@ -56,6 +58,7 @@ class Shown(NamedTuple):
     key: PublicKey | None
     space: str
     verifies: bool
+    standing: str = ""
 
 
 def show(mesh: Node, prefix: str) -> Shown:
@@ -85,7 +88,14 @@ def show(mesh: Node, prefix: str) -> Shown:
 def _all(past: History) -> Iterator[tuple[Record | Seal, Verdict | None, int | None]]:
     yield from ((record, verdict, epoch) for record, epoch, verdict in past.judged)
     yield from ((seal, None, seal.epoch) for seal in past.seals)
-    yield from ((record, None, None) for record in past.waiting)
+    spine, on_way = past.ledger.spine, {seal.id for seal in past.seals}
+    left = [stood for id_, stood in spine.stood.items() if id_ not in on_way]
+    yield from ((stood.seal, None, stood.seal.epoch) for stood in left)
+    judged = {item.record.id for item in past.judged}
+    yield from ((r, verdict, epoch) for stood in left for r, epoch, verdict in stood.judged if r.id not in judged)
+    yield from ((spine.seals[id_], None, None) for id_ in spine.held)
+    known = judged | {item.record.id for stood in left for item in stood.judged}
+    yield from ((record, None, None) for record in spine.records.values() if record.id not in known)
 
 
 def _journal(mesh: Node) -> list[Record]:
@@ -105,7 +115,23 @@ def _shown(past: History, item: Record | Seal, verdict: Verdict | None, epoch: i
     space = namespace(None if founding else past.state.ledger)
     verifies = key is not None and signature_holds(item.line, key, space)
     value = orjson.loads(item.line)
-    return Shown(item.id, value, item.line, item.log, verdict, epoch, _place(past, item), key, space, verifies)
+    standing = _standing(past, item)
+    return Shown(
+        item.id, value, item.line, item.log, verdict, epoch, _place(past, item), key, space, verifies, standing
+    )
+
+
+def _standing(past: History, item: Record | Seal) -> str:
+    """How sure it is: see `Shown`."""
+    spine = past.ledger.spine
+    for stood in spine.chain:
+        if item.id == stood.seal.id or any(judged.record.id == item.id for judged in stood.judged):
+            return "final" if stood.seal.epoch <= past.final else "sealed"
+    if item.id in spine.stood or item.id in spine.taken():
+        return "left"
+    if item.id in spine.held:
+        return "held"
+    return "waits" if item.id in spine.records else "journal"
 
 
 def _key(past: History, item: Record | Seal) -> PublicKey | None:
@@ -121,9 +147,7 @@ def _key(past: History, item: Record | Seal) -> PublicKey | None:
 def _place(past: History, item: Record | Seal) -> Place | None:
     if isinstance(item, Seal):
         return epoch_place(item.epoch)
-    sealed = item.seq <= past.state.heads.get(item.log, (0, ""))[0]
-    in_trunk = sealed or any(record.id == item.id for record in past.waiting)
-    return log_place(item.log, item.seq) if in_trunk else None
+    return log_place(item.log, item.seq) if past.ledger.spine.find(item.id) else None
 
 
 def write_sshsig(shown: Shown, directory: Path) -> list[str]:
