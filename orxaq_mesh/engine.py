@@ -13,7 +13,7 @@ Laws: PUSH, CLOSED, SEEN, RENDER; everything signed is saved before it is publis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from orxaq_mesh import answers, kinds
 from orxaq_mesh.duties import LONG_AGO_MS, Duties, Wish
@@ -47,7 +47,7 @@ from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
-from orxaq_mesh.record import Record, Value, parse_path
+from orxaq_mesh.record import Record, Value, log_place, parse_path
 from orxaq_mesh.standing import Broken, Finding
 
 STALE_PUSHES = 3
@@ -153,7 +153,7 @@ class Engine:
         except Refused as no:
             return answers.refused(no)
         moment = Moment(self.ledger.next_epoch)
-        verdict, _ = kinds.judge(self.ledger.state, draft, moment)
+        verdict, _ = kinds.judge(self.ledger.next_state, draft, moment)
         told = answers.judged(self.ledger.state, Judged(draft, moment.epoch, verdict))
         return told._replace(record=None, facts={**told.facts, "dry_run": True})
 
@@ -250,7 +250,7 @@ class Engine:
         base, times = self.stale
         if base is not None and look.trunk == base and times >= STALE_PUSHES:
             tip = f"epoch {trial.state.epoch} ({trial.state.seal[:12]})"
-            what = f"the hub calls {times} pushes stale and shows {tip} all the same: a frozen copy, or one that lags"
+            what = f"the hub calls pushes stale and shows {tip} all the same: a frozen copy, or one that lags"
             trial.flaws[FROZEN] = [Finding("SEEN", FROZEN, 0, what)]
 
     def _flaws(self, trial: Ledger, found: Sequence[Finding], *, moved: bool) -> list[Effect]:
@@ -261,7 +261,7 @@ class Engine:
             trial.mends.setdefault(finding.file, None)  # what a link or a folder replaced is held, and is put back
             others = [other for other in trial.flaws.get(finding.file, ()) if other != finding]
             trial.flaws[finding.file] = [finding, *others]
-        known, self.findings = self.findings, _all(trial.flaws)
+        known, self.findings = self.findings, (*_all(trial.flaws), *_suspects(trial))
         return [Say("alarm", finding._asdict()) for finding in self.findings if finding not in known]
 
     def _alarm(self, findings: Sequence[Finding]) -> list[Effect]:
@@ -328,7 +328,7 @@ class Engine:
             return [Say("push", {"outcome": UNKNOWN, "reason": ended.reason})]
         if ended.outcome == LOST:
             self.flight = None
-            return self._vetoed(ended, now) if ended.vetoed else self._lost(ended, publish)
+            return self._vetoed(ended, now) if ended.vetoed else self._lost(ended, publish, now)
         self.failures = self.vetoes = self.doubts = 0
         self.contended = False
         if publish.seal is None:
@@ -344,10 +344,12 @@ class Engine:
         self.look_due_ms = max(now.ms, (self.look_begun_ms or 0) + self._interval_ms())
         return effects
 
-    def _lost(self, ended: Published, publish: Publish) -> list[Effect]:
+    def _lost(self, ended: Published, publish: Publish, now: Now) -> list[Effect]:
         self.contended = publish.seal is not None
         base, times = self.stale
         self.stale = (publish.base, times + 1 if publish.base == base else 1) if publish.seal else self.stale
+        if publish.seal and publish.base == base:  # the hub shows what it is not: ask again, but not all the time
+            self.not_before_ms = now.ms + int(min(10_000, 125 * 2 ** min(times, 8)) * (0.5 + now.dice))
         return [Say("push", {"outcome": LOST, "reason": ended.reason})]
 
     def _vetoed(self, ended: Published, now: Now) -> list[Effect]:
@@ -547,21 +549,23 @@ class Engine:
         """Close the next epoch over all that waits; a seal that was signed on this parent goes out again as it is."""
         known = self.pen.seals.get(self.ledger.state.seal)
         seal = self.pen.sign_seal(self.ledger, now)
+        if seal is None:
+            return self._blocked("nothing of what waits here may be sealed", now)
         effects: list[Effect] = [] if seal is known else [Save(seal=seal)]
         try:
             taken = self.ledger.taken_by(seal)
         except Broken as broken:
-            return self._blocked(broken, now)
+            return self._blocked(broken.finding.reason, now)
         records = [record for run in taken.values() for record in run]
         records += [record for log in seal.proofs for record in self.ledger.proven[log]]
         return effects + self._launch(Publish(self.trunk, tuple(records), seal, dict(self.ledger.mends)), now)
 
-    def _blocked(self, broken: Broken, now: Now) -> list[Effect]:
+    def _blocked(self, reason: str, now: Now) -> list[Effect]:
         """What the one seal signed on this parent takes in is not here (any more): let others seal on it."""
         if self._outbox_lacks():
             return self._launch(Publish(self.trunk, tuple(self.pen.pending), None), now)
         self.not_before_ms = now.ms + self.pace.waiting_ms
-        return [Say("waits", {"reason": broken.finding.reason})]
+        return [Say("waits", {"reason": reason})]
 
     def _launch(self, publish: Publish, now: Now) -> list[Effect]:
         self.flight = (publish, now.ms)
@@ -570,6 +574,13 @@ class Engine:
 
 def _all(flaws: Mapping[str, Sequence[Finding]]) -> tuple[Finding, ...]:
     return tuple(finding for path in sorted(flaws) for finding in flaws[path])
+
+
+def _suspects(ledger: Ledger) -> Iterator[Finding]:
+    """Whose key is known to have signed two histories, and is not suspended yet (laws CHAIN, PREFIX)."""
+    for log, (one, _) in sorted(ledger.proofs().items()):
+        what = f"{log} signed number {one.seq} twice: the next epoch suspends it; mesh proof {log} shows it to anyone"
+        yield Finding("CHAIN", *log_place(log, one.seq), what)
 
 
 _WAITING_KINDS = ("lease.acquire", "lease.take")

@@ -78,9 +78,6 @@ MAX_OUTBOX_FILES = 64
 class Performer:
     """One node at work. Its caller holds the `node` lock while it feeds."""
 
-    _reopen = False
-    """A fork was open when the snapshot was kept: the first reading begins at its base."""
-
     def __init__(self, home: Home, settings: Settings, journal: Journal, store: Store, secret: SecretKey) -> None:
         self.home, self.settings, self.journal, self.store = home, settings, journal, store
         self.clock = Clock()
@@ -286,7 +283,7 @@ class Performer:
         except MeshFault as error:
             self.unreached = error
             return Unreached(error)
-        self.unreached, self._reopen = None, False
+        self.unreached = None
         self._note_reading(begun_ms)
         return Looked(begun_ms, ended_ms, trunk, changes, findings, offered, (), base, descends)
 
@@ -335,7 +332,7 @@ class Performer:
             self.ladder.climb(self.engine.ledger.spine.rungs)
             return self.ladder.below(beneath) or kinds.new_state()
         lost = self.engine.trunk is not None and not self._still_has(self.engine.trunk)  # the store went away (CACHE)
-        return self.engine.ledger.base if lost or self._reopen else None
+        return self.engine.ledger.base if lost else None
 
     def _moved_on(self, trunk: Oid | None, changes: Sequence[Change]) -> bool:
         """Whether the trunk moved forward; where every file only grew it makes no difference, and nobody asks."""
@@ -447,11 +444,16 @@ class Performer:
     def _restore(self) -> tuple[Ledger, Oid | None, dict[str, Oid]]:
         kept = read_json_cache(self._snapshot)
         if isinstance(kept, dict) and kept.get("ledger") == self.identity.ledger and self._still_has(kept.get("trunk")):
-            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-                ledger = Ledger(self.identity.ledger, fold.from_value(kept["base"] or kept["state"]))
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, InvalidLedger):
+                is_open = kept["base"] is not None
+                base = fold.from_value(kept["base"] if is_open else kept["state"])
+                ledger = Ledger(self.identity.ledger, base, anchored=is_open)
                 ledger.recall(kept["memo"])
-                self._reopen = kept["base"] is not None
-                return ledger, kept["trunk"], dict(kept["quiet_outboxes"])
+                if is_open:  # what lies behind the base is in the store, as it was read last
+                    items = self.store.changes(None, kept["trunk"], only=lambda path: beyond(base, path))
+                    ledger.read(item for item in items if isinstance(item, Change))
+                if ledger.state.seal == kept["state"]["seal"]:
+                    return ledger, kept["trunk"], dict(kept["quiet_outboxes"])
         return Ledger(self.identity.ledger), None, {}
 
     def _still_has(self, trunk: Any) -> bool:
@@ -462,7 +464,7 @@ class Performer:
         engine = self.engine
         quiet = frozenset(self._quiet_outboxes.items())
         key = (engine.trunk, engine.findings, engine.broken, len(engine.pen.pending), quiet)
-        if key == self._kept or engine.trunk is None or self._reopen:
+        if key == self._kept or engine.trunk is None:
             return
         self.ladder.climb(engine.ledger.spine.rungs)
         is_open = engine.ledger.base is not engine.ledger.state
