@@ -230,6 +230,9 @@ def _ledger(mesh: Mesh) -> Iterator[Finding]:
         if away and alarm["law"] == "CLOSED":
             continue  # `_hub` says so already
         yield Finding(BAD, "ledger", f"{alarm['law']}: {alarm['reason']}", f"mesh explain {alarm['law']}; mesh verify")
+    if any(node["log"] == found["log"] and node["standing"] == "suspended" for node in found["nodes"]):
+        what = "this node's key is suspended: it signed two histories (a copied home, or a restored backup)"
+        yield Finding(BAD, "ledger", what, "mesh node rotate")
     if found["pending"]:
         yield Finding(LOOK, "ledger", f"{found['pending']} records wait to reach the hub", "mesh sync")
     if not found["alarms"] and not fault:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
 from orxaq_mesh.keys import PublicKey, namespace
-from orxaq_mesh.kinds import State
+from orxaq_mesh.kinds import Moment, State
 from orxaq_mesh.kinds.node import RECOVERY, members
 from orxaq_mesh.news import FileChange, News
 from orxaq_mesh.reconcile import capped, union
@@ -70,7 +70,7 @@ class Reading(NamedTuple):
     known: frozenset[str] = frozenset()
     deeper: int | None = None
     left: Sequence[Seal] = ()
-    lost: Mapping[str, bytes] = {}  # noqa: RUF012 - never changed
+    lost: Mapping[str, bytes] = {}
 
 
 class Ledger:
@@ -142,6 +142,17 @@ class Ledger:
         """The number of the epoch that closes next (law EPOCH): behind all that stand, on whatever side."""
         highest = self.spine.highest
         return max(self.state.epoch, highest.epoch if highest else 0) + 1
+
+    @property
+    def next_state(self) -> State:
+        """Where the next epoch's records are judged: whom its seal suspends has lost its standing there (PREFIX)."""
+        proofs = self.proofs()
+        if not proofs:
+            return self.state
+        state = fold.copy(self.state)
+        for log in sorted(proofs):
+            kinds.suspend(state, log, Moment(self.next_epoch))
+        return state
 
     @property
     def base(self) -> State:

@@ -87,7 +87,7 @@ class Pen:
                 attempt belongs into the ledger, where every node fences it.
         """
         draft = self.draft(kind, body, seen, now)
-        state = ledger.state
+        state = ledger.next_state
         verdict, _ = kinds.judge(state, draft, Moment(ledger.next_epoch))
         if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
             raise answers.refusal(state, draft, verdict)
@@ -101,11 +101,17 @@ class Pen:
         same = (record for record in self.pending if record.body.get("once") == once)
         return next(same, None) if once is not None else None
 
-    def sign_seal(self, ledger: Ledger, now: Now) -> Seal:
-        """The seal on the ledger's tip over all that waits; the one signed on this parent before, if there is one."""
+    def sign_seal(self, ledger: Ledger, now: Now) -> Seal | None:
+        """The seal on the ledger's tip over all that waits; the one signed on this parent before, if there is one.
+
+        None: nothing of what waits may be sealed.
+        """
         parent = ledger.state.seal
         if parent not in self.seals:
-            value = ledger.draft_seal(self.me.log, ledger.sealable(self.me.log), now.at)
+            sealable = ledger.sealable(self.me.log)
+            if not sealable:
+                return None
+            value = ledger.draft_seal(self.me.log, sealable, now.at)
             self.seals[parent] = read_seal(self._signed(value))
         return self.seals[parent]
 

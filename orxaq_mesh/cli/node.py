@@ -60,17 +60,26 @@ def revoke(
 
 @app.command(cls=Trial, epilog="Example: mesh node rotate")
 def rotate() -> None:
-    """Replace this node's key; its name, roles and leases stay."""
+    """Replace this node's key; its name, roles and leases stay.
+
+    A key that signed two histories (a copied home, a restored backup) has lost them: then the new key waits for an admin.
+    """
     mesh = call().mesh()
     if call().dry_run:
         answer = mesh.ask("node.rotate", {"key": _throwaway()}, dry_run=True)
         report(answer, {"node": mesh.identity().node}, "the key would be replaced")
         return
+    from orxaq_mesh.sync.rotation import WAITS
+
     answer = mesh.rotate()
     me = mesh.identity()
     from orxaq_mesh.status import fingerprint
 
     value = {"node": me.node, "log": me.log, "fingerprint": fingerprint(mesh.public_key())}
+    if answer.result == WAITS:
+        says = f"the old key of {me.node} signed two histories; the new one waits for an admin: mesh admit {me.node}"
+        report(answer, value, f"{says} --fingerprint {value['fingerprint']}", value["fingerprint"])
+        return
     report(answer, value, f"{me.node} has a new key: {value['fingerprint']}", value["fingerprint"])
 
 

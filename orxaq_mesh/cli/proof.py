@@ -74,7 +74,7 @@ def _check(file: Path, sshsig: Path | None) -> None:
         raise InvalidLedger(f"{file} is no proof: cut off, or over {MAX_PROOF_BYTES} bytes", hint="this proves nothing")
     found = check(data.split(b"\n")[:-1], str(file))
     commands = write_sshsigs(found, sshsig) if sshsig else []
-    texts = [f"{shlex.join(argv)} < {shlex.quote(str(Path(argv[5]).parent / 'message'))}" for argv in commands]
+    texts = [f"{shlex.join(argv)} < {shlex.quote(str(Path(argv[4]).parent / 'message'))}" for argv in commands]
     if call().json:
         call().data({**_value(found), "commands": texts})
         return

@@ -93,7 +93,7 @@ def _pending(found: dict[str, Any]) -> Part:
 def _nodes(nodes: list[dict[str, Any]], own: str) -> list[list[Part]]:
     shown = [node for node in nodes if node["standing"] in ("admitted", "waiting")]
     gone = len(nodes) - len(shown)
-    more = f"  and {gone} revoked or rotated: mesh node list" if gone else ""
+    more = f"  and {gone} no longer in: mesh node list" if gone else ""
     rows: list[list[Part]] = [["NAME", "ROLES", "LAST WORD", "RECORDS", ""]]
     for node in shown:
         word = node["last_word_age_s"]

@@ -156,6 +156,9 @@ _WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
 
 def words(state: State, record: Record, verdict: Verdict) -> Words:
     """A verdict in words, for whoever asked."""
+    if verdict.rule == "NODE-3" and node.is_suspended(state, record.log):
+        what = f"the key of {record.log} is suspended: it signed two histories"
+        return Words(what, "mesh node rotate: a new key, which an admin lets in", {})
     if verdict.rule in _WORDS:
         what, hint = _WORDS[verdict.rule](record)
         return Words(what, hint, {})

@@ -284,6 +284,12 @@ def _revoke(state: State, record: Record, moment: Moment) -> None:
     member.standing = REVOKED
 
 
+def is_suspended(state: State, log: str) -> bool:
+    """Whether a log's key lost its standing because it signed two histories."""
+    member = members(state).by_log.get(log)
+    return member is not None and member.standing == SUSPENDED
+
+
 def suspend(state: State, log: str) -> Member | None:
     """A seal takes in the proof that this key signed one seq twice: it loses its standing (law PREFIX).
 

@@ -2,6 +2,8 @@
 
 Knows: the order in which that is safe to be killed at any point: the new key is on the disk before the record that
 names it is signed, and the journal names the new key only when the ledger does. Run again, it goes on where it was.
+A key that signed two histories cannot name its successor: then the node gets a new key all the same, says hello under
+it, and an admin lets it in (law PREFIX).
 Knows not: the rule itself (`kinds.node`); how mesh-sync learns of it (`performer` reads the journal).
 
     rotate(home, settings).result        # "rotated": the journal names the key file key-2 now, and the new log
@@ -20,15 +22,20 @@ from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds.base import APPLIED
-from orxaq_mesh.kinds.node import log_of, members
+from orxaq_mesh.kinds.node import WAITING, is_suspended, log_of, members
+from orxaq_mesh.record import NOTHING
 from orxaq_mesh.sync import PATIENCE_MS, settle
 from orxaq_mesh.sync.identity import Identity, identity_of
 from orxaq_mesh.sync.performer import Performer
 from orxaq_mesh.sync.recovery import read_for_writing
 
+WAITS = "waits"
+
 
 def rotate(home: Home, settings: Settings) -> Answer:
     """Replace this node's key. The old key file stays where it is; nothing is signed with it any more.
+
+    Where the old key is suspended, or known to have signed two histories, the answer's result is `waits`: for an admin.
 
     Raises:
         MeshError: hub, disk, configuration or ledger is at fault. Run again, it goes on.
@@ -38,18 +45,49 @@ def rotate(home: Home, settings: Settings) -> Answer:
     with performer:
         with NodeLock(home, "node"):
             old = performer.identity
-            name, key = _staged(home, old)
-            answer = _so_far(performer, key)
-        if answer is None:
+            read_for_writing(performer)
+            is_new, is_void = _is_new(performer), _is_void(performer)
+            name, key = (old.key, load(home.path / old.key).public) if is_new else _staged(home, old)
+            answer = None if is_new or is_void else _so_far(performer, key)
+        if answer is None and not (is_new or is_void):
             now_ms = performer.clock.now_ms()
             wish = {"key": key.text}
             intent = Intent("rotate", "node.rotate", wish, asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS)
             answer = settle(performer, intent)
+    if is_void:
+        _write_down(home, old, name, key, NOTHING)
+    if answer is None:
+        answer = _introduced(home, settings, old.node, key)
     if answer.error is not None:
         raise answer.error
-    if answer.verdict == APPLIED and answer.record is not None:
+    if answer.verdict == APPLIED and answer.record is not None and answer.result != WAITS:
         _write_down(home, old, name, key, answer.record)
     return answer
+
+
+def _is_new(performer: Performer) -> bool:
+    """Whether nobody has let this key in so far: an earlier try got as far as the journal, or its hello waits."""
+    member = members(performer.engine.ledger.state).by_log.get(performer.identity.log)
+    return member is None or member.standing == WAITING
+
+
+def _is_void(performer: Performer) -> bool:
+    """Whether what this key signs next has no effect: it signed two histories (laws CHAIN, PREFIX)."""
+    ledger, log = performer.engine.ledger, performer.identity.log
+    return is_suspended(ledger.next_state, log)
+
+
+def _introduced(home: Home, settings: Settings, node: str, key: PublicKey) -> Answer:
+    """Say hello under a new key, as a newcomer does."""
+    with NodeLock(home, "node"):
+        performer = Performer.open(home, settings)
+    with performer:
+        if performer.engine.pen.last[0]:  # an earlier try said it
+            return Answer(APPLIED, "NODE-2", WAITS)
+        now_ms = performer.clock.now_ms()
+        wish = {"name": node, "key": key.text}
+        hello = Intent("hello", "node.hello", wish, asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS)
+        return settle(performer, hello)
 
 
 def _staged(home: Home, old: Identity) -> tuple[str, PublicKey]:
@@ -67,7 +105,6 @@ def _so_far(performer: Performer, key: PublicKey) -> Answer | None:
     Raises:
         MeshError: the hub cannot be reached, or the ledger breaks a law; or what was signed waits for a seal.
     """
-    read_for_writing(performer)
     signed = [record for record in performer.engine.pen.pending if record.body.get("key") == key.text]
     if signed:
         performer.pass_once()
