@@ -253,38 +253,29 @@ def _mend(mesh: Mesh) -> Iterator[Finding]:
         store.close()
     if sound not in known:
         yield Finding(BAD, "mend", "this node lost what it read last", "mesh doctor on another node")
+    elif shown is not None and shown not in known:
+        what = "the hub shows objects that git's own check refuses; look first who changed it, and why"
+        yield Finding(BAD, "mend", what, mend_line(store, sound, shown))
     elif sound != shown:
         what = (
-            f"look first who changed the hub, and why. Then one node gives it back what it knows: the one with the "
-            f"highest epoch (this one: {found['epoch']}). What others sealed on another history is undone"
+            f"look first who changed the hub, and why. Then one node gives it back what it knows, best the one with the "
+            f"highest epoch (this one: {found['epoch']}); what others did on another history is kept, and first votes decide"
         )
-        yield Finding(BAD, "mend", what, mend_line(store, sound, shown, found["epoch"], known=shown in known))
+        yield Finding(BAD, "mend", what, "mesh sync --mend")
 
 
-def mend_line(store: GitStore, sound: str, shown: str | None, epoch: int, *, known: bool) -> str:
-    """The shell's line that gives the hub a sound trunk.
+def mend_line(store: GitStore, sound: str, shown: str) -> str:
+    """The shell's line that moves the branch away from a commit that git refuses, from exactly there.
+
+    No commit may stand on such a one, or those that do would be refused for ever (trap B7).
 
     Args:
         store: the node's own; it has `sound`.
         sound: the commit that was read last and found sound.
-        shown: the commit that the hub shows now; None: the branch is gone.
-        epoch: that of `sound`.
-        known: whether the store has `shown`. Where it was refused for bad objects no commit may stand on it, or they
-            would be refused for ever (trap B7): then the branch is moved, from exactly there.
+        shown: the commit that the hub shows now.
     """
-    git, hub, ref = (
-        f"git --git-dir {shlex.quote(str(store.path))}",
-        shlex.quote(store.hub_url),
-        f"refs/heads/{store.trunk}",
-    )
-    if shown is None:
-        return f"{git} push {hub} {sound}:{ref}"
-    if not known:
-        return f"{git} push --force-with-lease={ref}:{shown} {hub} {sound}:{ref}"
-    author = "-c user.name=mesh -c user.email=mesh@localhost"
-    commit = f"commit-tree '{sound}^{{tree}}' -p {shown} -m 'mesh: the ledger as it was at epoch {epoch}'"
-    # Without `&&`, a commit that failed would leave an empty name before the colon, which deletes the branch.
-    return f'new=$({git} {author} {commit}) && {git} push {hub} "$new:{ref}"'
+    git, hub, ref = f"git --git-dir {shlex.quote(str(store.path))}", shlex.quote(store.hub_url), store.trunk
+    return f"{git} push --force-with-lease=refs/heads/{ref}:{shown} {hub} {sound}:refs/heads/{ref}"
 
 
 CHECKS: tuple[Check, ...] = (_git, _home, _key, _journal, _locks, _clock, _store, _hub, _ledger, _mend)
