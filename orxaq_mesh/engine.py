@@ -90,6 +90,9 @@ class Engine:
         self.broken: MeshError | None = None
         self.findings: tuple[Finding, ...] = _all(ledger.flaws)
         self.parted = ""
+        self._dug: Ledger | None = (
+            None  # what asked to be read from further back: it knows what the tree lost meanwhile
+        )
         ledger.offer(self.pen.pending)
 
     def step(self, given: Input, now: Now) -> list[Effect]:
@@ -199,8 +202,8 @@ class Engine:
         reading = trial.read(look.changes, since=self.ledger.state.seal)
         if rolled_back := self._rolled_back(look, reading):
             return self._alarm(rolled_back)
+        self._dug = None if reading.deeper is None else trial
         if reading.deeper is not None:
-            self.ledger.mends.update(reading.lost)
             return [Look(reading.deeper)]
         self._watch_for_frost(trial, look)
         effects = self._flaws(trial, look.findings, moved=look.trunk != self.trunk)
@@ -224,10 +227,7 @@ class Engine:
         """The ledger that this reading goes on from; what was mended in it so far stays mended."""
         if look.base is None:
             return self.ledger.fork()
-        trial = Ledger(self.ledger.id, look.base, anchored=True)
-        trial.signatures = self.ledger.signatures
-        trial.recall(self.ledger.memo())
-        return trial
+        return (self._dug or self.ledger).beneath(look.base)
 
     def _rolled_back(self, look: Looked, reading: Reading) -> list[Finding]:
         """Law SEEN: what this node has seen is in the tree, or somebody damaged it on the way forward (law RENDER)."""

@@ -12,15 +12,14 @@ Knows not: where files come from, commits, clocks; what a record means (`kinds`)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.keys import PublicKey, namespace
 from orxaq_mesh.kinds import Moment, State
 from orxaq_mesh.kinds.node import RECOVERY, members
-from orxaq_mesh.news import FileChange, News
+from orxaq_mesh.news import FileChange, News, Rest, beyond
 from orxaq_mesh.reconcile import capped, union
 from orxaq_mesh.record import (
     NOTHING,
@@ -28,6 +27,7 @@ from orxaq_mesh.record import (
     Seal,
     Value,
     epoch_place,
+    line_id,
     log_place,
     parse_path,
 )
@@ -39,15 +39,11 @@ from orxaq_mesh.standing import (
     is_admitted,
     is_known,
     is_pair,
-    key_of,
     last_of,
-    signature_holds,
 )
 
 MAX_HEADS = 300
 """A seal takes in at most so many logs, so that its line stays well under 64 KiB; the rest waits for the next one."""
-MAX_WANTED = 1000
-"""So many records are remembered that seals name and nobody has shown: a hostile one costs no more."""
 
 
 class Reading(NamedTuple):
@@ -61,7 +57,6 @@ class Reading(NamedTuple):
         deeper: nothing was taken in: read on from a state of this epoch or an older one. What came may change what
             lies beneath the present base.
         left: the seals that were on the chosen way before, and are no longer (law FORK).
-        lost: where `deeper`: path -> what this node holds of a file that has lost lines; to be read with what is read.
     """
 
     judged: list[Judged]
@@ -70,7 +65,6 @@ class Reading(NamedTuple):
     known: frozenset[str] = frozenset()
     deeper: int | None = None
     left: Sequence[Seal] = ()
-    lost: Mapping[str, bytes] = {}
 
 
 class Ledger:
@@ -88,9 +82,12 @@ class Ledger:
         mends: path -> what a damaged file is to be; None: it is to go (law RENDER).
         flaws: path -> what is wrong with it.
         proven: log -> two records that its key signed for one seq (law CHAIN).
-        forked: the epoch behind which the oldest fork ever seen lies; None: there was none.
+        forks: epoch of a seal behind which the spine forked -> the highest epoch of any side that was left there.
         settles: whether what is decided behind the base is let go; else all of it stays to be looked at.
         wanted: id of a line that seals lack -> the epoch from which they would have to be read again.
+        doubted: path -> (the lines that are somebody's, all that the tree has), of files with lines that are nobody's
+            so far. They are read again each time: whose author was unknown may be somebody by then (law SET).
+        rivals: ids of records in the tree whose place beneath the base another took; no seal took them in.
     """
 
     def __init__(self, ledger_id: str | None = None, state: State | None = None, *, anchored: bool = False) -> None:
@@ -101,18 +98,32 @@ class Ledger:
         self.mends: dict[str, bytes | None] = {}
         self.flaws: dict[str, list[Finding]] = {}
         self.proven: dict[str, tuple[Record, Record]] = {}
-        self.forked: int | None = None
+        self.forks: dict[int, int] = {}
         self.wanted: dict[str, int] = {}
+        self.doubted: dict[str, tuple[bytes | None, bytes | None]] = {}
+        self.rivals: frozenset[str] = frozenset()
         self.settles = True
         self._anchored = anchored
 
     def fork(self) -> Ledger:
         """A ledger that goes on from here on its own; this one stays as it is."""
         twin = Ledger(anchored=self._anchored)
-        twin.spine, twin.forked, twin.settles = self.spine.fork(), self.forked, self.settles
-        for name in ("waiting", "offered", "mends", "flaws", "proven", "wanted"):
+        twin.spine, twin.rivals, twin.settles = self.spine.fork(), self.rivals, self.settles
+        for name in ("waiting", "offered", "mends", "flaws", "proven", "wanted", "forks", "doubted"):
             setattr(twin, name, dict(getattr(self, name)))
         return twin
+
+    def beneath(self, base: State) -> Ledger:
+        """A ledger that reads all behind an older state again; what this one knows of beside it is not forgotten."""
+        twin = Ledger(self.id, base, anchored=True)
+        twin.spine = Spine(base, self.spine.standing.copy())
+        twin.settles = self.settles
+        twin.recall(self.memo())
+        return twin
+
+    def asks_for(self, path: str) -> bool:
+        """Whether a file must be read to go on from the base: all that may hold something behind it, and the damaged."""
+        return path in self.mends or path in self.doubted or beyond(self.base, path)
 
     @property
     def id(self) -> str | None:
@@ -159,6 +170,11 @@ class Ledger:
         """The state behind which everything may still have to be judged again; `state`, where no fork is open."""
         return self.spine.base
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the tree holds more behind the base than the state at the tip tells: after a restart it is read again."""
+        return self.base is not self.state or bool(self.spine.records or self.spine.seals)
+
     # Reading (design: fetch -> changed paths only -> lines beyond the known heads -> ... -> fold on).
 
     def read(self, changes: Iterable[FileChange], since: str | None = None) -> Reading:
@@ -170,106 +186,131 @@ class Ledger:
             changes: the files that changed; or, if anchored, all that may hold something behind the base.
             since: id of the seal up to which the verdicts were heard; None: the present tip.
         """
-        news = News(self.base, whole=self._anchored, held=self.mends)
-        news.read(changes)
-        deeper = self._deeper(news)
+        sure = self.mends | {path: lines for path, (lines, _) in self.doubted.items()}
+        news = News(self.base, whole=self._anchored, sure=sure)
+        news.read(self._with_doubted(changes))
+        tip, void = self.state.seal, dict(self.spine.void)
+        self._find_rivals(news)
+        if (deeper := self._deeper(news, void)) is None:
+            self.spine.grow(news.records, news.seals)
+            deeper = self._deeper(news, void)  # who signed what is new may be known by now
         if deeper is not None:
-            found = [finding for file in news.findings.values() for finding in file]
-            held = {path: self.mends.get(path) or news.files[path].old for path in news.disorder & news.files.keys()}
-            return Reading([], [], found, deeper=deeper, lost={path: old for path, old in held.items() if old})
-        for seal in news.old_seals:
-            place = epoch_place(seal.epoch)
-            news.found(
-                Finding("SIG", *place, f"no key of this ledger signed this seal of epoch {seal.epoch}"), seal.line
-            )
+            self._hold(news)
+            return Reading([], [], [found for file in news.findings.values() for found in file], deeper=deeper)
         self._anchored = False
-        rivals = {record.id: record for pair in news.pairs for record in pair if self._are_signed(record)}
-        self.spine.extra |= rivals  # a seal that came with them may cite them
-        since = since or self.state.seal
-        self.spine.grow(news.records, news.seals)
         self._sift(news)
-        self._remember_pairs(news)
+        self._find_pairs(news)
+        self.spine.choose()
+        self._place_waiting()
+        self._find_gaps(news)
         known = frozenset((self.base.seal, *self.spine.stood))
-        chain, left = self.spine.since(since)
+        chain, left = self.spine.since(since or tip)
         findings = self._mend(news)
         self._settle()
         judged = [item for stood in chain for item in stood.judged]
         return Reading(judged, [stood.seal for stood in chain], findings, known, None, left)
 
-    def _deeper(self, news: News) -> int | None:
+    def _with_doubted(self, changes: Iterable[FileChange]) -> Iterator[FileChange]:
+        told = set()
+        for change in changes:
+            told.add(change.path)
+            yield change
+        for path, (sure, there) in self.doubted.items() if not self._anchored else ():
+            if path not in told:
+                yield Rest(path, sure, there)
+
+    def _deeper(self, news: News, void: Mapping[str, int]) -> int | None:
         """From which epoch what came would have to be judged again; None: nothing beneath the base is touched."""
         if self._anchored or not self.base.epoch:
             return None
         seals = self.spine.seals.keys() | {seal.id for seal in news.seals} | {self.base.seal}
-        here = {record.id for record in (*news.records, *(record for pair in news.pairs for record in pair))}
-        strange = [
-            seal
-            for seal in news.seals
-            if not {seal.parent, seal.over or seal.parent} <= seals
-            or any(id_ not in here and self.spine.find(id_) is None for pair in seal.proofs.values() for id_ in pair)
-        ]
+        records = self.spine.records.keys() | self.spine.extra.keys() | {record.id for record in news.records}
         # Whoever may push could make everybody read everything again, if it took no key (law LIVE).
-        signed = [seal for seal in (*news.old_seals, *strange) if self._is_signed(seal)]
-        need = [_beneath(seal) for seal in signed]
-        need += [self.forked for pair in news.pairs if self.forked is not None and self._are_signed(*pair)]
-        if self.wanted:
-            came = {seal.id for seal in news.seals}
-            came |= {record.id for record in (*news.records, *(one for one, _ in news.pairs))}
-            need += [self.wanted[id_] for id_ in self.wanted.keys() & came]
+        is_signed = self.spine.standing.is_signed
+        need = [self._reach(seal) for seal in news.old_seals if is_signed(seal)]
+        for seal in news.seals:
+            if seal.parent not in seals and is_signed(seal):
+                need.append(self._reach(seal))
+            half = next((id_ for pair in seal.proofs.values() for id_ in pair if id_ not in records), None)
+            if (half or (seal.over and seal.over not in seals)) and is_signed(seal):
+                need.append(0)
+        need += [self.wanted[id_] for id_ in self.wanted.keys() & news.came()]
+        if void != self.spine.void:
+            need += [epoch for epoch in self.forks if epoch < self.base.epoch]
         return min(need, default=None)
+
+    def _reach(self, seal: Seal) -> int:
+        """The epoch of a state that a seal's parent follows, or is: on the chain, or on a side that was left (FORK)."""
+        if seal.over is not None:
+            return 0
+        parent = seal.epoch - 1
+        return min([parent, *(fork for fork, top in self.forks.items() if fork < parent <= top)])
+
+    def _hold(self, news: News) -> None:
+        """What files lack that this node was sure of, it puts back: also where all is read again first (law RENDER)."""
+        for path in news.disorder & news.files.keys():
+            self.mends[path] = news.files[path].old
+            self.doubted.pop(path, None)
 
     # What is sound, what is not, and what a file is to be.
 
+    def _find_rivals(self, news: News) -> None:
+        """Of the records that claim a place beneath the base: what its key signed is another's rival (law CHAIN)."""
+        is_signed = self.spine.standing.is_signed
+        for record in news.old_records:
+            if record.id not in self.spine.elsewhere and is_signed(record) and (beside := news.beside(record)):
+                self.rivals |= {record.id}
+                self._note([other for other in (record, *beside) if is_signed(other)])
+                if len(beside) > 1:
+                    news.disorder.add(log_place(record.log, record.seq).file)
+
     def _sift(self, news: News) -> None:
         """Part what no seal has taken in: into what its keys signed, and what is nobody's (law SIG)."""
-        self._sift_seals(news)
+        self._want(news)
+        is_signed = self.spine.standing.is_signed
+        held = dict(self.spine.held)
+        for id_, broken in held.items():
+            if not is_signed(seal := self.spine.seals[id_]):
+                self.spine.drop(seal)
+                law, reason = broken.finding.law, broken.finding.reason
+                if self._is_nobodys(seal, Finding(law, *epoch_place(seal.epoch), reason), news):
+                    continue
+                if seal.parent not in held:
+                    news.tell(broken.finding)
+        for seal in [seal for seal in news.old_seals if not is_signed(seal)]:
+            reason = f"no key of this ledger signed this seal of epoch {seal.epoch}"
+            self._is_nobodys(seal, Finding("SIG", *epoch_place(seal.epoch), reason), news)
+        strange = [record for record in news.old_records if record.id not in self.rivals | self.spine.elsewhere]
         loose = self.spine.loose()
-        loose += {record.id: record for record, _ in news.pairs}.values()
-        good = self.spine.standing.sound(self.state, loose, self.spine.kin) if loose else set()
-        for record in loose:
-            if record.id in good or (self._incomplete() and not is_known(self.state, record.log)):
-                continue  # whose admission is not here yet may still prove to be somebody
+        good = self.spine.standing.sound(loose) if loose else set()
+        bad = [record for record in loose if record.id not in good]
+        for record in (*bad, *(record for record in strange if news.beside(record))):
             self.spine.records.pop(record.id, None)
             place = log_place(record.log, record.seq)
             reason = f"seq {record.seq} of {record.log} is not signed by its key"
-            news.found(Finding("SIG", place.file, place.line, reason), record.line)
-        self._place_waiting()
-        self._find_gaps([record for record in news.records if record.id in good], news)
+            self._is_nobodys(record, Finding("SIG", *place, reason), news)
 
-    def _sift_seals(self, news: News) -> None:
-        """Of the seals that do not stand, those stay that may yet: what they lack is remembered (law SEAL)."""
-        came = {seal.id for seal in news.seals}
-        incomplete = self._incomplete()
-        for id_, broken in list(self.spine.held.items()):
+    def _want(self, news: News) -> None:
+        """Of the seals that do not stand, those stay that a key signed: what they lack is remembered (law SEAL)."""
+        came = news.came()
+        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if id_ not in came}
+        for id_, broken in self.spine.held.items():
             seal = self.spine.seals[id_]
-            may_be = incomplete and broken.lacks is not None and not is_known(self.state, seal.log)
-            if not (may_be or self._is_signed(seal)):
-                self.spine.drop(seal)
-                news.found(broken.finding, seal.line)
+            if not self.spine.standing.is_signed(seal):
                 continue
             if id_ in came and seal.parent not in self.spine.held:
-                news.findings.setdefault(broken.finding.file, []).append(broken.finding)
-            if broken.lacks is not None and len(self.wanted) < MAX_WANTED:
-                self.wanted[broken.lacks] = _beneath(seal)
+                news.tell(broken.finding)
+            if broken.lacks is not None:
+                self.wanted[broken.lacks] = min(self._reach(seal), self.wanted.get(broken.lacks, seal.epoch))
 
-    def _incomplete(self) -> bool:
-        """Whether a sound seal lacks something: then a key that nobody knows here may have been admitted there."""
-        return not self.state.epoch or any(
-            broken.lacks and self._is_signed(self.spine.seals[id_]) for id_, broken in self.spine.held.items()
-        )
-
-    def _is_signed(self, seal: Seal) -> bool:
-        """Whether a key that is known here signed this seal."""
-        if self.signatures == "none":
-            return True
-        known = is_known(self.state, seal.log)
-        if not known and seal.log not in self.spine.kin:
+    def _is_nobodys(self, item: Record | Seal, finding: Finding, news: News) -> bool:
+        """A line that no known key signed. While seals lack something, whose key is unknown may still prove somebody."""
+        incomplete = bool(self.wanted) or not (self.spine.stood or self.base.epoch)
+        if incomplete and item.log not in self.spine.standing.keys:
+            news.put_off(finding.file, item.line)
             return False
-        key = key_of(self.state, seal.log) if known else PublicKey.parse(self.spine.kin[seal.log])
-        return signature_holds(seal.line, key, namespace(self.id))
-
-    def _are_signed(self, *records: Record) -> bool:
-        return all(self.spine.standing.holds(self.state, record) for record in records)
+        news.found(finding, item.line)
+        return True
 
     def _place_waiting(self) -> None:
         self.waiting = {} if self.spine.all_taken else self._behind(self.spine.records)
@@ -280,74 +321,90 @@ class Ledger:
         heads = self.state.heads
         return {i: record for i, record in records.items() if record.seq > heads.get(record.log, (0, ""))[0]}
 
-    def _find_gaps(self, loose: Sequence[Record], news: News) -> None:
+    def _find_gaps(self, news: News) -> None:
         """Say which lines no sound chain leads to: they wait for what is missing (law CHAIN)."""
+        loose = [record for record in news.records if record.id in self.waiting]
         for log in sorted({record.log for record in loose}):
             led = self._led_to(log)
             for record in loose:
-                if record.log == log and record.id in self.waiting and record.id not in led:
+                path = log_place(log, record.seq).file
+                if record.log == log and record.id not in led and path not in news.bad:
                     place = log_place(log, record.seq)
                     reason = f"seq {record.seq} of {log} hangs in the air: no sound chain leads to it"
-                    news.findings.setdefault(place.file, []).append(Finding("CHAIN", *place, reason))
+                    news.tell(Finding("CHAIN", *place, reason))
 
     def _mend(self, news: News) -> list[Finding]:
-        """Note what damaged files are to be: all that is sound in them, and all that this node holds of them."""
-        touched = news.bad.keys() | news.disorder | (self.mends.keys() & news.files.keys())
-        for path in sorted(touched):
+        """Note what damaged files are to be: all that is sound in them, and all that this node is sure of."""
+        known = (self.mends.keys() | self.doubted.keys()) & news.files.keys()
+        for path in sorted(news.bad.keys() | news.disorder | known):
             change = news.files.get(path)
             if change is None:
                 self.mends[path] = None
                 continue
-            held = self.mends.get(path, change.old)
-            bad = news.bad.get(path, set())
-            lines = (_lines(held) | (_lines(change.new) - _lines(change.old))) - bad  # what was bad before is so still
-            right = self._render(path, lines) or None
+            lines = _lines(change.old) | (_lines(change.new) - news.bad.get(path, set()))
+            sure = self._render(path, lines, news)
+            right = union(sure, *news.unknown.get(path, ())) or None
             self.mends.pop(path, None)
+            self.doubted.pop(path, None)
             if right != change.new:
                 self.mends[path] = right
-        self.flaws = {path: told for path, told in self.flaws.items() if path in self.mends or path not in news.files}
+                if path not in news.findings:
+                    news.found(Finding("RENDER", path, 0, "lines are out of order, or twice"))
+            if news.bad.get(path):
+                self.doubted[path] = (sure or None, change.new)
+        for path in news.gone:
+            self.mends.pop(path, None)
+        for path in (*news.files, *news.gone):
+            self.flaws.pop(path, None)
         self.flaws.update(news.findings)
         return [finding for path in sorted(news.findings) for finding in news.findings[path]]
 
-    def _render(self, path: str, lines: Iterable[bytes]) -> bytes:
+    def _render(self, path: str, lines: set[bytes], news: News) -> bytes:
         """A file of these lines; of the variants of a seq at most two, those first that a seal took in or cites."""
         parsed = parse_path(path)
-        log, first = parsed or (None, 0)
-        if log is None or first <= self.base.heads.get(log, (0, ""))[0]:
+        if parsed is None or parsed[0] is None:
             return union(*lines)
-        return capped(lines, self.spine.taken() | self.spine.cited.keys())
+        taken = self.spine.taken() | self.spine.elsewhere
+        loose = (self.rivals | self.spine.records.keys()) - taken - self.spine.cited
+        kept = capped(lines, {line_id(line) for line in lines} - loose)
+        for line in lines - _lines(kept):
+            record = read_record(line)
+            self.spine.records.pop(record.id, None)
+            self.spine.extra.pop(record.id, None)
+            self.waiting.pop(record.id, None)
+            place = log_place(record.log, record.seq)
+            news.found(Finding("RENDER", *place, f"seq {record.seq} of {record.log} has more than two variants"), line)
+        return kept
 
     # Two records for one place (law CHAIN).
 
-    def _remember_pairs(self, news: News) -> None:
+    def _find_pairs(self, news: News) -> None:
         """Keep the proofs that the tree holds; a key has no vote from the seq on that it signed twice (law FORK)."""
-        variants: dict[tuple[str, int], dict[str, Record]] = {}
-        beneath = [record for pair in news.pairs for record in pair]
-        for record in (*beneath, *(() if self.spine.all_taken else self.spine.records.values())):
-            variants.setdefault((record.log, record.seq), {})[record.id] = record
-        void = dict(self.spine.void)
-        for (log, seq), same in variants.items():
-            pair = self._pair_of(same.values())
-            if pair is not None:
-                self.spine.extra.update({record.id: record for record in pair})
-                void[log] = min(seq, void.get(log, seq))
-        if void != self.spine.void:
-            self.spine.void = void
-            self.spine.choose()
-            self._place_waiting()
+        if self.spine.all_taken:
+            return
+        places: dict[tuple[str, int], list[Record]] = {}
+        for record in self.spine.records.values():
+            places.setdefault((record.log, record.seq), []).append(record)
+        for same in places.values():
+            if len(same) > 1:
+                self._note([record for record in same if self.spine.standing.is_signed(record)])
+            if len(same) > 2:
+                news.disorder.add(log_place(same[0].log, same[0].seq).file)
 
-    def _pair_of(self, same: Collection[Record]) -> tuple[Record, Record] | None:
-        """Of records for one place, two that its key signed, if it did; the lowest of them are remembered."""
-        if len(same) < 2:
-            return None
-        signed = sorted((record for record in same if self._are_signed(record)), key=lambda record: record.id)
-        if len(signed) < 2 or not is_pair(signed[0], signed[1]):
-            return None
-        low, high = signed[:2]
+    def _note(self, same: list[Record]) -> None:
+        """Records in the tree for one place, all signed by their key."""
+        if len(same) > 1:
+            log, seq = same[0].log, same[0].seq
+            self.spine.extra.update((record.id, record) for record in same)
+            self.spine.void[log] = min(seq, self.spine.void.get(log, seq))
+            self._proves(*same)
+
+    def _proves(self, *same: Record) -> None:
+        """Two of these records are two signatures of one key for one seq: the lowest such pair is kept."""
+        low, high = sorted(same, key=lambda record: record.id)[:2]
         known = self.proven.get(low.log)
         if known is None or (low.seq, low.id, high.id) < (known[0].seq, known[0].id, known[1].id):
             self.proven[low.log] = (low, high)
-        return low, high
 
     # Going on from the tip.
 
@@ -355,11 +412,16 @@ class Ledger:
         """Go on from the tip alone, where nothing behind the base is open any more (law CACHE)."""
         if self.spine.elections:
             epochs = {self.base.seal: self.base.epoch} | {id_: s.seal.epoch for id_, s in self.spine.stood.items()}
-            oldest = min(epochs[election.parent] for election in self.spine.elections)
-            self.forked = oldest if self.forked is None else min(self.forked, oldest)
+            chain = {stood.seal.id for stood in self.spine.chain}
+            top = max(epoch for id_, epoch in epochs.items() if id_ not in chain)
+            for election in self.spine.elections:
+                fork = epochs[election.parent]
+                self.forks[fork] = max(top, self.forks.get(fork, 0))
         if self.settles and self.spine.settled:
+            heads = self.state.heads
+            beneath = {r.id for r in self.spine.loose() if r.seq <= heads.get(r.log, (0, ""))[0]}
+            self.rivals = (self.rivals | beneath) - self.spine.taken()
             self.spine = self.spine.rebase()
-        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if self.spine.find(id_) is None}
         still = self.waiting.keys() | self.spine.seals.keys() | self.spine.extra.keys() | self.spine.records.keys()
         verified = self.spine.standing.verified
         self.spine.standing.verified = {item for item in verified if item[0] in still}
@@ -380,7 +442,8 @@ class Ledger:
             else:
                 rivals = [places.setdefault((record.log, record.seq), record)]
             for rival in rivals:
-                self._pair_of((rival, record))
+                if is_pair(rival, record) and all(self.spine.standing.is_signed(half) for half in (rival, record)):
+                    self._proves(rival, record)
 
     def authentic(self, log: str) -> list[Record]:
         """The longest run of waiting records of a log that follows its head without a gap and whose last verifies.
@@ -496,19 +559,31 @@ class Ledger:
         return self.spine.standing.taken_by(self.state, seal, self._find, over.seal if over else None)
 
     def _find(self, id_: str) -> Record | None:
-        halves = (record for pair in self.proven.values() for record in pair if record.id == id_)
-        return self.waiting.get(id_) or self.spine.find(id_) or next(halves, None)
+        proofs = (record for pair in self.proven.values() for record in pair if record.id == id_)
+        return self.waiting.get(id_) or self.spine.find(id_) or next(proofs, None)
 
     # What is kept beside a snapshot (law CACHE).
 
     def memo(self) -> dict[str, Any]:
         """What this ledger knows beside the base and the tree, as JSON-able values."""
         proven = [record.line.decode() for pair in self.proven.values() for record in pair]
-        mends = {path: None if right is None else right.decode() for path, right in self.mends.items()}
         flaws = {path: [list(finding) for finding in found] for path, found in self.flaws.items()}
-        cited = {name: [record.line.decode() for record in getattr(self.spine, name).values()] for name in _CITED}
-        known = {"forked": self.forked, "wanted": self.wanted, "void": self.spine.void, "kin": self.spine.kin}
-        return {**known, **cited, "proven": proven, "mends": mends, "flaws": flaws}
+        spine, known = self.spine, members(self.base).by_log
+        keys = {log: sorted(keys) for log, keys in spine.standing.keys.items() if log not in known or len(keys) > 1}
+        return {
+            "cited": sorted(spine.cited),
+            "doubted": {path: [_text(part) for part in parts] for path, parts in self.doubted.items()},
+            "elsewhere": sorted(spine.elsewhere),
+            "extra": [record.line.decode() for record in spine.extra.values()],
+            "flaws": flaws,
+            "forks": list(self.forks.items()),
+            "keys": keys,
+            "mends": {path: _text(right) for path, right in self.mends.items()},
+            "proven": proven,
+            "rivals": sorted(self.rivals),
+            "void": spine.void,
+            "wanted": self.wanted,
+        }
 
     def recall(self, memo: Mapping[str, Any]) -> None:
         """Know again what `memo` wrote down.
@@ -516,14 +591,18 @@ class Ledger:
         Raises:
             ValueError, KeyError, TypeError: these are no such values.
         """
-        self.forked, self.wanted, self.spine.void = memo["forked"], dict(memo["wanted"]), dict(memo["void"])
-        self.spine.kin = dict(memo["kin"])
-        for name in _CITED:
-            lines = [read_record(line.encode()) for line in memo[name]]
-            setattr(self.spine, name, {record.id: record for record in lines})
+        spine = self.spine
+        self.forks, self.wanted = dict(memo["forks"]), dict(memo["wanted"])
+        spine.void, spine.elsewhere = dict(memo["void"]), frozenset(memo["elsewhere"])
+        spine.cited = frozenset(memo["cited"])
+        self.rivals = frozenset(memo["rivals"])
+        for log, keys in memo["keys"].items():
+            spine.standing.learn(log, *keys)
         records = [read_record(line.encode()) for line in memo["proven"]]
         self.proven = {one.log: (one, other) for one, other in zip(records[::2], records[1::2], strict=True)}
-        self.mends = {path: None if right is None else right.encode() for path, right in memo["mends"].items()}
+        spine.extra = {record.id: record for record in (read_record(line.encode()) for line in memo["extra"])}
+        self.mends = {path: _bytes(right) for path, right in memo["mends"].items()}
+        self.doubted = {path: (_bytes(sure), _bytes(there)) for path, (sure, there) in memo["doubted"].items()}
         self.flaws = {path: [Finding(*finding) for finding in found] for path, found in memo["flaws"].items()}
 
 
@@ -531,9 +610,10 @@ def _lines(segment: bytes | None) -> set[bytes]:
     return {line for line in (segment or b"").split(b"\n") if line}
 
 
-_CITED = ("cited", "extra")
+def _text(data: bytes | None) -> str | None:
+    # What lies in a damaged file need not be text: each byte comes back as it was.
+    return None if data is None else data.decode("latin-1")
 
 
-def _beneath(seal: Seal) -> int:
-    """The epoch from which all is read again that a seal may name."""
-    return 0 if seal.over or seal.proofs else seal.epoch - 1
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("latin-1")

@@ -4,7 +4,7 @@ Knows: which lines are new, in which form and place they must be (laws LINE, REN
 claims a place beneath it (law CHAIN).
 Knows not: signatures, which seals stand (`spine`), what damaged files are to be (`ledger`).
 
-    news = News(base, whole=False, held={})
+    news = News(base, whole=False, sure={})
     news.read([Change("ledger/epochs/000000/0000000001.ndjson", None, b"...")])
     news.seals, news.records, news.findings
 """
@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from orxaq_mesh.kinds import State
-from orxaq_mesh.record import SEGMENT_LINES, BadLine, Record, Seal, line_id, parse_path
+from orxaq_mesh.record import SEGMENT_LINES, BadLine, Record, Seal, line_id, log_place, parse_path
 from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.standing import Finding
 
@@ -44,32 +44,51 @@ class News:
     Args:
         base: the state behind which lines count; what lies beneath it is known, or is another's for a known place.
         whole: the files are read as wholes, and not only what they grew by.
-        held: path -> what this node knows that a damaged file is to hold (`Ledger.mends`).
+        sure: path -> what this node knows that a damaged file is to hold.
 
     Attributes:
         seals, records: what lies behind the base.
-        old_seals: other seals beneath the base than those that are known.
-        pairs: (new record beneath the base, the one that holds its place).
-        files: path -> the change.
-        bad: path -> lines that are to go.
-        disorder: paths of files that are to be written anew.
+        old_seals, old_records: what is new and claims a place beneath the base.
+        files: path -> the change; its `old` is what this node is sure of.
+        bad: path -> lines that nobody is known to have signed, or that are no lines of a ledger.
+        unknown: those of them whose author may yet become known.
+        disorder: paths of files that did not just grow in order: they may have to be written anew.
+        gone: paths of files that are no ledger's, and are gone.
         findings: path -> what is wrong there.
     """
 
-    def __init__(self, base: State, *, whole: bool, held: Mapping[str, bytes | None]) -> None:
-        self._base, self._whole, self._held = base, whole, held
+    def __init__(self, base: State, *, whole: bool, sure: Mapping[str, bytes | None]) -> None:
+        self._base, self._whole, self._sure = base, whole, sure
         self.seals: list[Seal] = []
         self.records: list[Record] = []
         self.old_seals: list[Seal] = []
-        self.pairs: list[tuple[Record, Record]] = []
+        self.old_records: list[Record] = []
         self.files: dict[str, FileChange] = {}
         self.bad: dict[str, set[bytes]] = {}
+        self.unknown: dict[str, set[bytes]] = {}
         self.disorder: set[str] = set()
+        self.gone: set[str] = set()
         self.findings: dict[str, list[Finding]] = {}
+        self._chains: dict[str, set[str]] = {}
+
+    def came(self) -> set[str]:
+        """The ids of all lines that were read."""
+        return {item.id for items in (self.seals, self.records, self.old_seals, self.old_records) for item in items}
+
+    def put_off(self, path: str, line: bytes) -> None:
+        """A line whose author may yet become known: nothing is said of it so far, and it stays where it is."""
+        self.unknown.setdefault(path, set()).add(line)
+        self.bad.setdefault(path, set()).add(line)
+
+    def tell(self, finding: Finding) -> None:
+        """Say what is wrong, once a line and law."""
+        told = self.findings.setdefault(finding.file, [])
+        if not any((other.law, other.line) == (finding.law, finding.line) for other in told if other.line):
+            told.append(finding)
 
     def found(self, finding: Finding, bad: bytes | None = None) -> None:
         """Note what is wrong; `bad`: a line that is to go."""
-        self.findings.setdefault(finding.file, []).append(finding)
+        self.tell(finding)
         if bad is None:
             self.disorder.add(finding.file)
         else:
@@ -79,36 +98,42 @@ class News:
         """Take in files, and, where they are read as wholes, what this node holds of those that are gone."""
         for change in changes:
             self._read_file(change)
-        for path in [path for path in self._held if path not in self.files] if self._whole else ():
-            self._read_file(Lacking(path))
+        gone = [path for path in self._sure if path not in self.files and parse_path(path)] if self._whole else []
+        for path in gone:
+            self._read_file(Rest(path, None, None))
 
     def _read_file(self, change: FileChange) -> None:
         parsed = parse_path(change.path)
         if parsed is None:
-            self.found(Finding("RENDER", change.path, 0, "no file of a ledger has this name"))
+            if change.new is None:
+                self.gone.add(change.path)
+            else:
+                self.found(Finding("RENDER", change.path, 0, "no file of a ledger has this name"))
             return
+        if change.path in self._sure:
+            change = Rest(change.path, self._sure[change.path], change.new)
         self.files[change.path] = change
-        log, first = parsed
+        if change.old and not (change.new or b"").startswith(change.old):
+            self.disorder.add(change.path)
+        self._read_lines(change, *parsed)
+
+    def _read_lines(self, change: FileChange, log: str | None, first: int) -> None:
         floor = self._base.epoch if log is None else self._base.heads.get(log, (0, ""))[0]
         position = _last_position(change)
         for number, line, finding in self._lines(change):
             if finding is not None:
-                self.found(finding, None if finding.law in ("SEEN", "CHAIN") else line)
+                self.found(finding)
+            if finding is not None and finding.law != "LINE":
                 continue
             try:
-                item: Record | Seal = read_seal(line) if log is None else read_record(line)
-                here = (item.epoch if isinstance(item, Seal) else item.seq, item.id)
-                if not first <= here[0] < first + SEGMENT_LINES:
-                    raise BadLine("RENDER", f"number {here[0]} lies in another file")
-                if isinstance(item, Record) and item.log != log:
-                    raise BadLine("CHAIN", f"a record of {item.log} in the file of {log}")
+                item, here = _item(line, log, first)
             except BadLine as bad:
                 self.found(Finding(bad.law, change.path, number, bad.reason), line)
                 continue
-            if here <= position:
+            if number and here <= position:
                 reason = "out of order, or twice: lines are sorted by number and id"
                 self.found(Finding("RENDER", change.path, number, reason))
-            position = here
+            position = max(here, position)
             if here[0] <= floor:
                 self._beneath(item, change)
             elif isinstance(item, Seal):
@@ -117,49 +142,64 @@ class News:
                 self.records.append(item)
 
     def _lines(self, change: FileChange) -> Iterator[tuple[int, bytes, Finding | None]]:
-        held = (self._held.get(change.path) or b"").split(b"\n")[:-1]
-        for number, line, finding in added_lines(change):
-            if not (finding and finding.law in ("SEEN", "CHAIN") and change.path in self._held and line not in held):
-                yield number, line, finding  # else it was damage, and is gone
-        if self._whole:
-            there = set((change.new or b"").split(b"\n"))
-            yield from ((0, line, None) for line in held if line not in there)
+        """What is new and what is wrong in a file; of one that is read as a whole, every line that it has or lacks."""
+        if not self._whole or not change.old:
+            yield from added_lines(change)
+            return
+        lacking = [(line, finding) for _, line, finding in added_lines(change) if finding and finding.law != "LINE"]
+        yield from added_lines(Rest(change.path, None, change.new))
+        for line, finding in lacking:
+            yield 0, line, finding
+            yield 0, line, None
 
     def _beneath(self, item: Record | Seal, change: FileChange) -> None:
         """A line that is new, or read again, and whose place lies beneath the base."""
-        if isinstance(item, Seal):
-            if item.id != self._base.seal and not self._whole:
-                self.old_seals.append(item)
-        else:
-            self.pairs += [(item, rival) for rival in self._rivals(item, change)]
+        if isinstance(item, Record):
+            if not self._whole or item.id not in self._chain_in(change, item.log):
+                self.old_records.append(item)
+        elif item.id != self._base.seal:
+            self.old_seals.append(item)
 
-    def _rivals(self, record: Record, change: FileChange) -> list[Record]:
-        """The other records that hold the place which this one claims beneath the base."""
-        held = self._held.get(change.path) or change.old
-        same = [other for other in _records(held or change.new) if other.seq == record.seq]
-        if not self._whole and record.id in {other.id for other in same}:
-            return []  # it was lost, and somebody put it back
-        if change.old is None:
-            known = self._chain_in(change, record.log)
-            same = [other for other in same if other.id in known] if record.id not in known else []
-        return [other for other in same if other.id != record.id]
+    def beside(self, record: Record) -> list[Record]:
+        """The other records in its file that claim the place of a record."""
+        change = self.files[log_place(record.log, record.seq).file]
+        same = {other.id: other for part in (change.old, change.new) for other in _records(part)}
+        return [other for other in same.values() if other.seq == record.seq and other.id != record.id]
 
     def _chain_in(self, change: FileChange, log: str) -> set[str]:
         """The ids in a file that the base's head of a log leads back to."""
-        at = {record.id: record for record in _records(change.new)}
-        known, id_ = set[str](), self._base.heads[log][1]
-        while id_ in at:
-            known.add(id_)
-            id_ = at[id_].prev
+        known = self._chains.get(change.path)
+        if known is None:
+            at = {record.id: record for part in (change.old, change.new) for record in _records(part)}
+            known, id_ = set[str](), self._base.heads[log][1]
+            while id_ in at:
+                known.add(id_)
+                id_ = at[id_].prev
+            self._chains[change.path] = known
         return known
 
 
-class Lacking(NamedTuple):
-    """A file that a tree no longer has."""
+def _item(line: bytes, log: str | None, first: int) -> tuple[Record | Seal, tuple[int, str]]:
+    """What a line of a file is, and its number and id.
+
+    Raises:
+        BadLine: it is no line of this file.
+    """
+    item: Record | Seal = read_seal(line) if log is None else read_record(line)
+    number = item.epoch if isinstance(item, Seal) else item.seq
+    if not first <= number < first + SEGMENT_LINES:
+        raise BadLine("RENDER", f"number {number} lies in another file")
+    if isinstance(item, Record) and item.log != log:
+        raise BadLine("CHAIN", f"a record of {item.log} in the file of {log}")
+    return item, (number, item.id)
+
+
+class Rest(NamedTuple):
+    """A file of a tree, against what this node is sure that it is to hold."""
 
     path: str
-    old: bytes | None = None
-    new: bytes | None = None
+    old: bytes | None
+    new: bytes | None
 
 
 def _records(segment: bytes | None) -> list[Record]:

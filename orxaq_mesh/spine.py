@@ -5,6 +5,7 @@ Knows not: files and their damage (`ledger`), how a fork is decided (`voting`), 
 
     spine = Spine(base, standing)
     spine.grow(records, seals)          # in any order and grouping: the same tree of seals (law SET)
+    spine.choose()
     spine.chain, spine.tip              # what the fleet went on from, and the state there
 """
 
@@ -38,30 +39,31 @@ class Spine:
     Attributes:
         base: the state that all of it follows; it is never changed.
         records: id -> record, of those in the tree that lie behind the base.
-        extra: the same for those beneath it whose place another record has: a seal may cite the two.
-        cited: the same for those that the proofs of standing seals name, wherever they lie.
-        kin: log -> key, of those whom only another side has met: what they sign is theirs, whoever goes on.
+        extra: the same for records in the tree that share their place with another, wherever they lie (law CHAIN).
         stood: id -> each seal that stands.
         held: id -> each seal that does not stand, and why; it may yet, when what it lacks is here.
         chain: the seals that the fleet went on from, by epoch.
         elections: how each fork along the chain was decided, oldest first.
         void: log -> the first seq that its key is known to have signed twice: no vote from there on.
+        elsewhere: ids of records that only a side took in which was left, and that lies beneath the base by now.
+        cited: ids of the records that the proofs of standing seals name.
         rungs: states on the way, while there was no fork.
         voters: id of each standing seal -> the logs that have a vote there; None: nobody wants to know.
     """
 
     def __init__(self, base: State, standing: Standing) -> None:
         self.base, self.standing = base, standing
+        self._learn(base)
         self.records: dict[str, Record] = {}
         self.extra: dict[str, Record] = {}
-        self.cited: dict[str, Record] = {}
-        self.kin: dict[str, str] = {}
         self.seals: dict[str, Seal] = {}
         self.stood: dict[str, Stood] = {}
         self.held: dict[str, Broken] = {}
         self.chain: list[Stood] = []
         self.elections: list[Election] = []
         self.void: dict[str, int] = {}
+        self.elsewhere: frozenset[str] = frozenset()
+        self.cited: frozenset[str] = frozenset()
         self.rungs: list[State] = []
         self.voters: dict[str, list[str]] | None = None
         self._children: dict[str, list[Seal]] = {}
@@ -70,10 +72,11 @@ class Spine:
     def fork(self) -> Spine:
         """A spine that grows on its own; states are shared, for none is changed once it is here."""
         twin = Spine(self.base, self.standing.copy())
-        for name in ("records", "extra", "cited", "kin", "seals", "stood", "held", "void", "_states"):
+        for name in ("records", "extra", "seals", "stood", "held", "void", "_states"):
             setattr(twin, name, dict(getattr(self, name)))
         twin._children = {parent: list(seals) for parent, seals in self._children.items()}
         twin.chain, twin.elections, twin.rungs = list(self.chain), list(self.elections), list(self.rungs)
+        twin.elsewhere, twin.cited = self.elsewhere, self.cited
         twin.voters = None if self.voters is None else dict(self.voters)
         return twin
 
@@ -98,10 +101,12 @@ class Spine:
         )
 
     def _late(self) -> bool:
-        """Whether a record that another side took in waits to be taken in on this one."""
+        """Whether a record that another side took in may yet be taken in on this one."""
         heads, chain = self.tip.heads, {stood.seal.id for stood in self.chain}
+        known = members(self.tip).by_log
         return any(
             item.record.seq > heads.get(item.record.log, (0, ""))[0]
+            and not (item.record.log in known and known[item.record.log].is_gone)
             for id_, stood in self.stood.items()
             if id_ not in chain
             for item in stood.judged
@@ -125,12 +130,12 @@ class Spine:
 
     def find(self, id_: str) -> Record | None:
         """A record by its id, wherever it is known from."""
-        return self.records.get(id_) or self.extra.get(id_) or self.cited.get(id_)
+        return self.records.get(id_) or self.extra.get(id_)
 
     # Growing.
 
     def grow(self, records: Iterable[Record], seals: Iterable[Seal]) -> None:
-        """Take in records and seals, and find out anew what stands and where the chain goes."""
+        """Take in records and seals, and find out what stands. `choose` is next, once nobody's records are dropped."""
         self.records.update((record.id, record) for record in records)
         fresh = [seal for seal in seals if seal.id not in self.seals]
         for seal in fresh:
@@ -140,17 +145,11 @@ class Spine:
         if any(seal.parent in self.stood and seal.parent not in self._states for seal in tried.values()):
             self.stood, self._states, tried = {}, {self.base.seal: self.base}, dict(self.seals)
         self._stand(sorted(tried.values(), key=lambda seal: (seal.epoch, seal.id)))
-        self.choose()
-        if len(self.stood) != len(self.chain):
-            met = {
-                member.log: member.key for state in self._states.values() for member in members(state).by_log.values()
-            }
-            self.kin |= {log: key for log, key in met.items() if log not in members(self.tip).by_log}
 
     def _stand(self, seals: Sequence[Seal]) -> None:
         """Fold each of these onto its parent, if it stands. Parents and `over` come first: their epochs are lower."""
         own: set[str] = set()
-        find = self.find if self.extra or self.cited else self.records.get
+        find = self.find if self.extra else self.records.get
         for seal in seals:
             parent = self._states.get(seal.parent)
             over = self.stood.get(seal.over or "")
@@ -170,10 +169,14 @@ class Spine:
                 state = fold.copy(parent)
             else:
                 state = self._states.pop(seal.parent)
+            known = len(members(state).by_log)
             judged = fold.apply(state, seal, taken, self.order_of(over.seal, seal.parent) if over else ())
+            if len(members(state).by_log) > known:
+                self._learn(state)
             self.stood[seal.id], self._states[seal.id] = Stood(seal, judged), state
             own.add(seal.id)
-            self.cited.update((id_, half) for pair in seal.proofs.values() for id_ in pair if (half := self.find(id_)))
+            if seal.proofs:
+                self.cited = self.cited.union(*seal.proofs.values())
             self._keep_rung(state)
             if self.voters is not None:
                 self._note_voters(state, self.stood[seal.id])
@@ -183,6 +186,10 @@ class Spine:
         seal, same = stood.seal, self.voters.get(stood.seal.parent)
         moved = seal.proofs or any(item.record.kind.startswith("node.") for item in stood.judged)
         self.voters[seal.id] = _voters(state) if moved or same is None else same
+
+    def _learn(self, state: State) -> None:
+        for member in members(state).by_log.values():
+            self.standing.learn(member.log, member.key)
 
     def _keep_rung(self, state: State) -> None:
         last = self.rungs[-1] if self.rungs else self.base
@@ -261,16 +268,18 @@ class Spine:
             left += [seal.id for seal in self._children.get(id_, ()) if seal.id in self.stood]
 
     def _variants(self, state: State, log: str) -> list[list[Record]]:
-        """The authentic records of a log behind a state, by seq, as far as there is no gap; one list a seq."""
+        """The records of a log behind a state, by seq, as far as there is no gap; one list a seq, of what seals took in.
+
+        What no seal took in is one of two only where its key signed both: then the log's votes are void from there on.
+        """
         head = state.heads.get(log, (0, ""))[0]
         mine = [record for record in self.records.values() if record.log == log and record.seq > head]
         taken = {item.record.id for stood in self.stood.values() for item in stood.judged if item.record.log == log}
-        loose = [record for record in mine if record.id not in taken]
-        good = taken | (self.standing.sound(state, loose) if loose else set())
         by_seq: dict[int, list[Record]] = {}
-        for record in mine:
-            if record.id in good:
-                by_seq.setdefault(record.seq, []).append(record)
+        for record in sorted(mine, key=lambda record: record.id not in taken):
+            same = by_seq.setdefault(record.seq, [])
+            if record.id in taken or not same:
+                same.append(record)
         found: list[list[Record]] = []
         while (seq := head + 1 + len(found)) in by_seq and seq < self.void.get(log, seq + 1):
             found.append(by_seq[seq])
@@ -300,13 +309,14 @@ class Spine:
             heads = tip.heads
             behind = (r for r in self.records.values() if r.seq > heads.get(r.log, (0, ""))[0])
             twin.records = {record.id: record for record in behind}
-        twin.void, twin.rungs, twin.extra, twin.cited, twin.kin = (
-            self.void,
-            self.rungs,
-            self.extra,
-            self.cited,
-            self.kin,
-        )
+        twin.void, twin.rungs, twin.extra = self.void, self.rungs, self.extra
+        twin.elsewhere, twin.cited = self.elsewhere, self.cited
+        if len(self.stood) > len(self.chain):
+            twin.elsewhere |= self.taken() - {item.record.id for stood in self.chain for item in stood.judged}
+        for id_, broken in self.held.items():
+            if broken.lacks is not None and (seal := self.seals[id_]).epoch > tip.epoch:
+                twin.seals[id_], twin.held[id_] = seal, broken
+                twin._children.setdefault(seal.parent, []).append(seal)
         return twin
 
 

@@ -56,17 +56,23 @@ class Standing:
         id: the ledger's id, 64 hex; None takes whatever the first seal founds.
         signatures: which are checked: "heads" (law SIG), "every", or "none" for lines that were read before.
         verified: (id, key) of lines that were found good, as long as they may be asked about again.
+        keys: log -> the keys that it is known by, on whatever side of a fork. They are only ever added to (law SET).
     """
 
     def __init__(self, ledger_id: str | None, signatures: str = "heads") -> None:
         self.id, self.signatures = ledger_id, signatures
         self.verified: set[tuple[str, bytes]] = set()
+        self.keys: dict[str, frozenset[str]] = {}
 
     def copy(self) -> Standing:
         """One that verifies on its own."""
         twin = Standing(self.id, self.signatures)
-        twin.verified = set(self.verified)
+        twin.verified, twin.keys = set(self.verified), dict(self.keys)
         return twin
+
+    def learn(self, log: str, *keys: str) -> None:
+        """Know a log by these keys, too."""
+        self.keys[log] = self.keys.get(log, frozenset()).union(keys)
 
     # Seals.
 
@@ -93,11 +99,11 @@ class Standing:
             raise
 
     def _taken_by(self, state: State, seal: Seal, find: Find) -> dict[str, list[Record]]:
+        if state.epoch and not _may_seal(state, seal):
+            raise Broken("SEAL", epoch_place(seal.epoch), f"{seal.log} may not seal")
         taken = {log: self._run(state, log, head, seal, find) for log, head in seal.heads.items()}
         if state.epoch == 0:
             self._check_genesis(state, seal, taken)
-        elif not _may_seal(state, seal):
-            raise Broken("SEAL", epoch_place(seal.epoch), f"{seal.log} may not seal")
         for log, run in taken.items():
             if not is_admitted(state, log):
                 _check_hello(log, run)
@@ -177,52 +183,36 @@ class Standing:
         return True
 
     def _check_record(self, state: State, record: Record, first: Record | None) -> None:
-        self._check(record, key_of(state, record.log, first), self._ledger_of(state, record))
-
-    def _ledger_of(self, state: State, record: Record) -> str | None:
-        """The ledger that a record was signed for; the founding was signed for none."""
-        return None if record.kind == "node.found" and record.seq == 1 and not state.epoch else self.id
+        founding = record.kind == "node.found" and record.seq == 1 and not state.epoch
+        self._check(record, key_of(state, record.log, first), None if founding else self.id)
 
     def _check(self, item: Record | Seal, key: PublicKey, ledger_id: str | None) -> None:
-        if self.signatures == "none" or (item.id, key.raw) in self.verified:
-            return
-        if not signature_holds(item.line, key, namespace(ledger_id)):
+        if self.signatures != "none" and not self._verifies(item, key, ledger_id):
             place = log_place(item.log, item.seq) if isinstance(item, Record) else epoch_place(item.epoch)
             raise Broken("SIG", place, f"the signature is not {key.fingerprint}'s over this line")
-        self.verified.add((item.id, key.raw))
 
-    def sound(self, state: State, records: Iterable[Record], kin: Mapping[str, str] | None = None) -> set[str]:
-        """The ids of those records that their keys signed: by their own signature, or by that of one that follows.
+    def _verifies(self, item: Record | Seal, key: PublicKey, ledger_id: str | None) -> bool:
+        known = (item.id, key.raw)
+        if known not in self.verified and signature_holds(item.line, key, namespace(ledger_id)):
+            self.verified.add(known)
+        return known in self.verified
 
-        It needs no chain back to a head, so it is a property of the set alone (law SET).
+    def is_signed(self, item: Record | Seal, introduced: Iterable[str] = ()) -> bool:
+        """Whether a line's own signature is by a key that its log is known by, on whatever side, or by one of these."""
+        keys = self.keys.get(item.log, frozenset()).union(introduced)
+        if self.signatures == "none":
+            return bool(keys)
+        space = None if item.id == self.id else self.id  # the founding was signed for no ledger yet
+        return self.id is not None and any(self._verifies(item, _parsed(key), space) for key in keys)
 
-        Args:
-            state: where the keys are known from.
-            records: those in question.
-            kin: log -> key, of those that are known from elsewhere.
+    def sound(self, records: Iterable[Record]) -> set[str]:
+        """The ids of those records that a key signed which a side knows, or that one of them introduces.
+
+        Each must verify by itself, whatever follows it: so what is sound stays so as the set grows (law SET).
         """
-        by_id = {record.id: record for record in records}
-        good: set[str] = set()
-        introduced = _introduced_by(by_id.values())
-        for record in sorted(by_id.values(), key=lambda record: -record.seq):
-            keys = introduced.get(record.log, set())
-            if is_known(state, record.log):
-                keys = {key_of(state, record.log)}
-            elif kin and record.log in kin:
-                keys = keys | {_parsed(kin[record.log])}
-            if record.id in good or any(self._is_of(state, record, key) for key in keys):
-                good.add(record.id)
-                before = by_id.get(record.prev)
-                if before is not None and (before.log, before.seq) == (record.log, record.seq - 1):
-                    good.add(before.id)
-        return good
-
-    def _is_of(self, state: State, record: Record, key: PublicKey) -> bool:
-        try:
-            self._check(record, key, self._ledger_of(state, record))
-        except Broken:
-            return False
-        return True
+        records = list(records)
+        firsts = _first_of(records)
+        return {record.id for record in records if self.is_signed(record, firsts.get(record.log, ()))}
 
 
 def last_of(state: State, log: str) -> tuple[int, str]:
@@ -305,13 +295,13 @@ def _introduced(first: Record) -> PublicKey:
     return key
 
 
-def _introduced_by(records: Iterable[Record]) -> dict[str, set[PublicKey]]:
-    """Log -> the keys that these records introduce for it. Whoever writes in another's name introduces none."""
-    found: dict[str, set[PublicKey]] = {}
+def _first_of(records: Iterable[Record]) -> dict[str, set[str]]:
+    """Log -> each key that one of these records introduces for it. Whoever writes another's name has none."""
+    found: dict[str, set[str]] = {}
     for record in records:
         if _introduces(record):
             with contextlib.suppress(Broken):
-                found.setdefault(record.log, set()).add(_introduced(record))
+                found.setdefault(record.log, set()).add(_introduced(record).text)
     return found
 
 

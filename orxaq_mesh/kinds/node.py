@@ -111,6 +111,11 @@ class Member:
     def admitted(self) -> bool:
         return self.standing == ADMITTED
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether this key never returns (NODE-5): no seal will take in another word of it."""
+        return self.standing in (REVOKED, ROTATED, SUSPENDED)
+
     def may_seal(self) -> bool:
         """Whether a seal of this key can stand (law SEAL). The recovery key's own limits are checked with it."""
         return self.admitted and OBSERVER not in self.roles

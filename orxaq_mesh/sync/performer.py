@@ -96,6 +96,7 @@ class Performer:
         self._kept: tuple[Any, ...] | None = None
         self._stays = False
         self._lacking: dict[tuple[str, Oid], int] = {}
+        self._polled_ms = 0, 0
 
     @classmethod
     def open(cls, home: Home, settings: Settings) -> Performer:
@@ -266,12 +267,16 @@ class Performer:
     # Reading the hub.
 
     def _look(self, beneath: int | None = None) -> Looked | Unreached:
-        begun_ms = self.clock.now_ms()
+        begun_ms = ended_ms = self.clock.now_ms()
         try:
-            self.tips = self.store.poll()
-            ended_ms = self.clock.now_ms()
+            if beneath is None:
+                self.tips = self.store.poll()
+                ended_ms = self.clock.now_ms()
+                self._fetch(self.tips.get(self.identity.trunk))
+                self._polled_ms = begun_ms, ended_ms
+            else:  # what was read last is read again: what is newer may hold what lies deeper still
+                begun_ms, ended_ms = self._polled_ms
             trunk = self.tips.get(self.identity.trunk)
-            self._fetch(trunk)
             base = self.base(beneath)
             changes, findings = self._changes(trunk, base)
             descends = self._moved_on(trunk, changes)
@@ -332,7 +337,7 @@ class Performer:
             self.ladder.climb(self.engine.ledger.spine.rungs)
             return self.ladder.below(beneath) or kinds.new_state()
         lost = self.engine.trunk is not None and not self._still_has(self.engine.trunk)  # the store went away (CACHE)
-        return self.engine.ledger.base if lost else None
+        return kinds.new_state() if lost else None
 
     def _moved_on(self, trunk: Oid | None, changes: Sequence[Change]) -> bool:
         """Whether the trunk moved forward; where every file only grew it makes no difference, and nobody asks."""
@@ -345,7 +350,8 @@ class Performer:
         changes: list[Change] = []
         findings: list[Finding] = []
         known = None if base else self.engine.trunk
-        only = (lambda path: beyond(base, path)) if base else None
+        damaged = self.engine.ledger.mends.keys() | self.engine.ledger.doubted.keys()
+        only = (lambda path: beyond(base, path) or path in damaged) if base else None
         if trunk is not None and trunk != known:
             if any(parse_path(path) is None for path in self.engine.ledger.mends):
                 flaws = flaws_only(self.store.changes(None, trunk, only=lambda _: False))
@@ -450,7 +456,7 @@ class Performer:
                 ledger = Ledger(self.identity.ledger, base, anchored=is_open)
                 ledger.recall(kept["memo"])
                 if is_open:  # what lies behind the base is in the store, as it was read last
-                    items = self.store.changes(None, kept["trunk"], only=lambda path: beyond(base, path))
+                    items = self.store.changes(None, kept["trunk"], only=ledger.asks_for)
                     ledger.read(item for item in items if isinstance(item, Change))
                 if ledger.state.seal == kept["state"]["seal"]:
                     return ledger, kept["trunk"], dict(kept["quiet_outboxes"])
@@ -467,12 +473,11 @@ class Performer:
         if key == self._kept or engine.trunk is None:
             return
         self.ladder.climb(engine.ledger.spine.rungs)
-        is_open = engine.ledger.base is not engine.ledger.state
         value = {
             "ledger": self.identity.ledger,
             "trunk": engine.trunk,
             "state": fold.to_value(engine.ledger.state),
-            "base": fold.to_value(engine.ledger.base) if is_open else None,
+            "base": fold.to_value(engine.ledger.base) if engine.ledger.is_open else None,
             "memo": engine.ledger.memo(),
             "alarms": [finding._asdict() for finding in engine.findings],
             "broken": engine.broken.what if engine.broken else None,

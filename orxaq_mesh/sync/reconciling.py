@@ -24,7 +24,6 @@ from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import undisturbed
 from orxaq_mesh.ledger import Ledger, Reading
-from orxaq_mesh.news import beyond
 from orxaq_mesh.reconcile import poured
 from orxaq_mesh.record import Record, Seal, epoch_place, log_place
 from orxaq_mesh.standing import Finding
@@ -224,12 +223,10 @@ def _read(performer: Performer, union: _Union, ours: Oid | None) -> tuple[Ledger
             return trial, reading, performer.engine.ledger.state.epoch if known else 0
         base = performer.base(reading.deeper)
         assert base is not None  # one is asked for
-        items = store.changes(None, ours, only=lambda path: beyond(base, path)) if ours else ()
+        trial = trial.beneath(base)
+        items = store.changes(None, ours, only=trial.asks_for) if ours else ()
         whole = {item.path: item.new for item in items if isinstance(item, Change)}
-        whole |= {path: content for path, content in segments.items() if beyond(base, path)}
-        trial = Ledger(performer.identity.ledger, base, anchored=True)
-        trial.recall(performer.engine.ledger.memo())
-        trial.mends.update(reading.lost)
+        whole |= {path: content for path, content in segments.items() if trial.asks_for(path)}
         reading = trial.read([Change(path, None, new) for path, new in sorted(whole.items())], since)
         return trial, reading, base.epoch
 
@@ -257,7 +254,7 @@ def _check_foreign(
                 suspects.setdefault(item.log, []).append((number, item))
     for log, found in suspects.items():
         signed = [item for path in lines for _, item in lines[path] if isinstance(item, Record) and item.log == log]
-        good = trial.spine.standing.sound(trial.state, signed)
+        good = trial.spine.standing.sound(signed)
         for number, item in found:
             if item.id not in good:
                 finding = Finding("SIG", name, number, "no key of this ledger signed this line")

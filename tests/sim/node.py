@@ -47,6 +47,7 @@ class SimPerformer(Performer):
         self.dice = node.world.random.random
         self._quiet_outboxes = {}
         self._lacking = {}
+        self._polled_ms = 0, 0
         self.ladder = cast("Any", NoLadder())
         ledger, trunk = node.restored()
         me = Me(node.name, node.log, node.sign)
