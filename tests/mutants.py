@@ -14,10 +14,20 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from orxaq_mesh import duties, engine, fold, kinds, pen, silence, standing
+from orxaq_mesh import duties, engine, fold, keys, kinds, ledger, pen, record, silence, spine, standing, voting
 from orxaq_mesh.kinds import lease
+from orxaq_mesh.store import answers, git
 from orxaq_mesh.sync import performer
-from tests import test_engine, test_fold, test_kinds_event, test_kinds_lease, test_silence
+from tests import (
+    test_engine,
+    test_fold,
+    test_fork_choice,
+    test_kinds_event,
+    test_kinds_lease,
+    test_ledger,
+    test_mutated,
+    test_silence,
+)
 
 
 class Mutant(NamedTuple):
@@ -102,9 +112,7 @@ MUTANTS: dict[str, Mutant] = {
         "",
         noticed_by=test_silence.test_C33_an_outage_a_sleep_or_a_restart_begins_the_silence_anew,
     ),
-    "one parent is sealed twice": Mutant(
-        pen.Pen.sign_seal, "parent not in self.seals", "True", seeds=20
-    ),
+    "one parent is sealed twice": Mutant(pen.Pen.sign_seal, "parent not in self.seals", "True", seeds=20),
     "an idempotency key is forgotten": Mutant(
         kinds._remember,
         'if "once" in body and',
@@ -137,5 +145,84 @@ MUTANTS: dict[str, Mutant] = {
         "del self.record_of[intent.id]",
         "pass",
         noticed_by=test_engine.test_LIVE_a_grant_that_came_and_went_between_two_readings_is_asked_for_again,
+    ),
+    "a push compares with what was fetched last": Mutant(
+        git.GitStore.push,
+        "{ref}:{expected or ''}",
+        "{ref}",
+        noticed_by=test_mutated.test_C12_a_push_wins_only_from_the_commit_that_was_read,
+    ),
+    "`=` counts as a win": Mutant(
+        answers._pushed_line,
+        'if flag in {" ", "*"}:',
+        'if flag in {" ", "*", "="}:',
+        noticed_by=test_mutated.test_C11_a_branch_that_was_there_already_is_no_win,
+    ),
+    "the ledger's id is left out of the namespace": Mutant(
+        keys.namespace,
+        "{ledger_id or 'genesis'}",
+        "{'genesis' if ledger_id is None else ''}",
+        noticed_by=test_ledger.test_SIG_nothing_replays_into_another_ledger,
+    ),
+    "a second spelling of a signature is accepted": Mutant(
+        keys._decoded,
+        "data if b2a_base64(data, newline=False) == spelt else None",
+        "data",
+        noticed_by=test_mutated.test_C31_a_signature_has_one_spelling,
+    ),
+    "a float passes as a value": Mutant(
+        record._plainly_allowed,
+        " and not _SUSPECT_NUMBER.search(line)",
+        "",
+        noticed_by=test_mutated.test_LINE_a_number_with_a_fraction_is_no_value,
+    ),
+    "a seal stands that names a record nobody has": Mutant(
+        standing.Standing._run,
+        "if record is None or record.seq != seq or record.log != log:",
+        "if record is None:\n            return run[::-1]\n        if record.seq != seq or record.log != log:",
+        noticed_by=test_ledger.test_C32_a_seal_that_names_a_record_nobody_has_seen_is_as_if_absent_and_stands_when_it_comes,
+    ),
+    "the last vote counts, and not the first": Mutant(
+        voting.first_vote,
+        "for variants in run:",
+        "for variants in reversed(list(run)):",
+        noticed_by=test_fork_choice.test_FORK_a_first_vote_never_moves,
+    ),
+    "seals vote": Mutant(
+        spine.Spine._elect,
+        "return elect(",
+        "votes += [Vote(log, seal.id, self.records[seal.heads[log][1]]) for seal in sides for log in seal.heads "
+        "for _ in self.beneath(seal.id)]\n    return elect(",
+        noticed_by=test_fork_choice.test_FORK_most_first_votes_win_however_many_seals_the_other_side_piles_up,
+    ),
+    "late arrivals are dropped": Mutant(
+        ledger.Ledger._behind,
+        'record.seq > heads.get(record.log, (0, ""))[0]',
+        'record.seq > heads.get(record.log, (0, ""))[0] and i not in self.spine.taken()',
+        noticed_by=test_fork_choice.test_FORK_what_lost_waits_and_nothing_of_it_is_dropped_when_the_fork_is_settled,
+    ),
+    "equivocation is judged retroactively": Mutant(
+        spine.Spine.choose,
+        "if seal.id in self.stood",
+        "if seal.id in self.stood and not self.void.keys() & seal.heads.keys()",
+        noticed_by=test_fork_choice.test_PREFIX_a_proof_acts_from_the_epoch_that_takes_it_in_and_the_past_stays_judged,
+    ),
+    "a seal's number follows its parent alone": Mutant(
+        ledger.Ledger.draft_seal,
+        "max(self.state.epoch, over.epoch if over else 0) + 1",
+        "self.state.epoch + 1",
+        noticed_by=test_fork_choice.test_EPOCH_a_seal_over_the_other_side_takes_its_records_first_and_skips_its_numbers,
+    ),
+    "a suspension is forgotten": Mutant(
+        fold._judge,
+        "for log in sorted(epoch.suspended):",
+        "for log in ():",
+        noticed_by=test_fork_choice.test_PREFIX_a_proof_acts_from_the_epoch_that_takes_it_in_and_the_past_stays_judged,
+    ),
+    "a mended file is what the trunk shows": Mutant(
+        ledger.Ledger._mend,
+        "_lines(change.old) | ",
+        "",
+        noticed_by=test_mutated.test_RENDER_a_line_that_was_taken_away_is_held,
     ),
 }
