@@ -12,6 +12,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from orxaq_mesh import duties, engine, fold, keys, kinds, ledger, pen, record, silence, spine, standing, voting
@@ -226,3 +227,37 @@ MUTANTS: dict[str, Mutant] = {
         noticed_by=test_mutated.test_RENDER_a_line_that_was_taken_away_is_held,
     ),
 }
+
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "mutants.md"
+
+
+def page() -> str:
+    """The table for the docs."""
+    lines = [
+        "<!-- Made by `python -m tests.mutants`; do not edit. -->",
+        "",
+        "# Mutants",
+        "",
+        "What the tests cannot notice they do not prove. Each line is a fault of one line, put into our own code while a",
+        "test runs; `make test` holds that every one is noticed: by the test that is named, or by the simulator within so",
+        "many seeds, counted from 0. A fault that passes is a hole in the tests, and is mended there.",
+        "",
+        "| fault | where | noticed by |",
+        "|---|---|---|",
+    ]
+    for fault, mutant in MUTANTS.items():
+        name = f"{mutant.function.__module__.removeprefix('orxaq_mesh.')}.{mutant.function.__qualname__}"
+        test = mutant.noticed_by
+        by = f"seeds 0 to {mutant.seeds - 1}" if test is None else f"`{_test_name(test)}`"
+        lines.append(f"| {fault} | `{name}` | {by} |")
+    return "\n".join(lines) + "\n"
+
+
+def _test_name(test: Callable[[], None]) -> str:
+    """The test's own name, also where it is called with arguments."""
+    return test.__name__ if test.__name__ != "<lambda>" else test.__code__.co_names[-1]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

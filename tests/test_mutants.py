@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants import MUTANTS, Mutant
+from tests.mutants import MUTANTS, PAGE, Mutant, page
 from tests.sim import Settings, run
 
 STEPS = 110
@@ -32,3 +32,7 @@ def test_C8_without_a_fault_the_named_tests_pass() -> None:
     for mutant in MUTANTS.values():
         if mutant.noticed_by is not None:
             mutant.noticed_by()
+
+
+def test_the_table_in_the_docs_is_that_of_the_mutants() -> None:
+    assert PAGE.read_text() == page(), "python -m tests.mutants"
