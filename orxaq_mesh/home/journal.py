@@ -123,7 +123,8 @@ class Journal:
     def settle(self) -> str | None:
         """Make sure of what was read, before any of it is pushed: on the medium, and no unfinished line behind it.
 
-        A process that was killed between write and fsync leaves a whole line that a power cut could still take.
+        A process that was killed between write and fsync leaves a whole line that a power cut could still take; one
+        that was killed before it synced the directory, a whole journal.
 
         Returns:
             What was put aside, for people; None where nothing was.
@@ -139,6 +140,7 @@ class Journal:
             aside = self._set_aside() if torn else None
             os.truncate(self.path, self.size)
             self._sync_path()
+            sync_directory(self.path.parent)
         except OSError as error:
             self._broken = True
             raise disk_fault("settle the journal", self.path, error) from error
