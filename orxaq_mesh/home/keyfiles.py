@@ -3,7 +3,7 @@
 Knows: how a key file is made, brought and loaded, and which ones are refused.
 Knows not: what a key signs (`keys`). Keys live outside work trees (`place.refuse_work_tree`).
 
-    secret = keyfiles.create(home.key, comment="oak")        # key (0600) and key.pub
+    secret = keyfiles.keep(home.key, comment="oak")          # key (0600) and key.pub, made where there are none
     secret = keyfiles.load(home.key)
 """
 
@@ -31,14 +31,26 @@ def create(path: Path, comment: str) -> SecretKey:
     return _write(path, SecretKey.generate(os.urandom(32)), comment)
 
 
+def keep(path: Path, comment: str) -> SecretKey:
+    """The key that is there, or a new one: what was killed after it had made its key goes on with that one.
+
+    Raises:
+        MeshFault: as `create` and `load`.
+    """
+    return _finish(path, load(path), comment) if path.exists() else create(path, comment)
+
+
 def bring(identity: Path, path: Path, comment: str) -> SecretKey:
     """Take a key of the user's own (`--identity FILE`) as the node's: it is copied to `path`.
 
     Raises:
-        MeshFault: the file is refused (see `load`), or `path` exists.
+        MeshFault: the file is refused (see `load`), or another key is at `path`.
     """
     refuse_work_tree(identity)
-    return _write(path, load(identity), comment)
+    secret = load(identity)
+    if path.exists() and load(path).public.text == secret.public.text:
+        return _finish(path, secret, comment)
+    return _write(path, secret, comment)
 
 
 def load(path: Path) -> SecretKey:
@@ -64,8 +76,13 @@ def _write(path: Path, secret: SecretKey, comment: str) -> SecretKey:
         ) from None
     except OSError as error:
         raise disk_fault("write the key", path, error) from error
+    return _finish(path, secret, comment)
+
+
+def _finish(path: Path, secret: SecretKey, comment: str) -> SecretKey:
     public = path.with_name(path.name + ".pub")
-    atomic_write(public, f"{secret.public.text} {comment}\n".encode(), 0o644, durable=True)
+    if not public.exists():
+        atomic_write(public, f"{secret.public.text} {comment}\n".encode(), 0o644, durable=True)
     return secret
 
 

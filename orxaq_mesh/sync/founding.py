@@ -17,7 +17,7 @@ from orxaq_mesh.errors import InvalidLedger, MeshFault, Refused, Unreachable, Us
 from orxaq_mesh.home.clock import Clock, stamp
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.journal import Journal
-from orxaq_mesh.home.keyfiles import bring, create, load
+from orxaq_mesh.home.keyfiles import bring, keep
 from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment
@@ -48,9 +48,7 @@ def check_name(node: str) -> str:
 
 def own_key(home: Home, node: str, identity: Path | None) -> SecretKey:
     """The node's key: the one that is there, the one that its owner brings, or a new one."""
-    if home.key.exists() and identity is None:
-        return load(home.key)
-    return bring(identity, home.key, node) if identity else create(home.key, node)
+    return bring(identity, home.key, node) if identity else keep(home.key, node)
 
 
 def open_store(home: Home, settings: Settings, hub: str) -> GitStore:
@@ -97,7 +95,7 @@ def found(
 def _write_genesis(
     home: Home, settings: Settings, hub: str, node: str, key: SecretKey, recovery: str | None
 ) -> Identity:
-    spare = PublicKey.parse(recovery) if recovery else create(home.recovery, "recovery").public
+    spare = PublicKey.parse(recovery) if recovery else keep(home.recovery, "recovery").public
     at = stamp(Clock().wall())
     body = {"key": key.public.text, "name": node, "recovery": spare.text}
     log = log_of(node, key.public.text)
@@ -135,6 +133,7 @@ def _push_genesis(home: Home, settings: Settings, node: str) -> Identity:
         if performer.engine.ledger.state.epoch == 0 and performer.engine.broken is None:
             if performer.unreached is not None:
                 raise performer.unreached
+            performer.journal.settle()  # a founding that was killed may have left it unsynced
             pushed = performer.push(Publish(None, memory.records[:1], memory.seals[0]))
             performer.observe()
             if performer.engine.ledger.state.epoch == 0:

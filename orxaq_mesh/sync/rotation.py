@@ -17,7 +17,7 @@ from orxaq_mesh.effects import Answer, Intent
 from orxaq_mesh.errors import Unreachable
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.journal import Journal
-from orxaq_mesh.home.keyfiles import create, load
+from orxaq_mesh.home.keyfiles import keep, load
 from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.keys import PublicKey
@@ -94,9 +94,7 @@ def _staged(home: Home, old: Identity) -> tuple[str, PublicKey]:
     """(file, public key) of the key that is to follow: the one that an earlier try made, or a new one."""
     number = int(found[1]) if (found := re.fullmatch(r"key-([0-9]{1,9})", old.key)) else 1
     name = f"key-{number + 1}"
-    path = home.path / name
-    secret = load(path) if path.exists() else create(path, old.node)
-    return name, secret.public
+    return name, keep(home.path / name, old.node).public
 
 
 def _so_far(performer: Performer, key: PublicKey) -> Answer | None:
