@@ -339,8 +339,9 @@ class Ledger:
         for path in sorted(news.bad.keys() | news.disorder | known):
             change = news.files.get(path)
             if change is None:
-                self.mends[path] = None
-                continue
+                if parse_path(path) is None:
+                    self.mends[path] = None
+                continue  # a file that did not change is as it was judged to be
             lines = _lines(change.old) | (_lines(change.new) - news.bad.get(path, set()))
             sure = self._render(path, lines, news)
             right = union(sure, *news.unknown.get(path, ())) or None

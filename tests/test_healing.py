@@ -13,8 +13,9 @@ from orxaq_mesh.errors import InvalidLedger
 from orxaq_mesh.ledger import Reading
 from orxaq_mesh.reconcile import union
 from orxaq_mesh.record import canonical
+from orxaq_mesh.schema import read_seal
 from orxaq_mesh.store import Change
-from tests.builder import Trunk
+from tests.builder import Trunk, sign
 from tests.halves import Halves
 from tests.hubs import plain_git
 
@@ -90,6 +91,18 @@ def test_RENDER_a_file_that_grows_beside_its_garbage_is_mended_as_a_whole() -> N
     log.push(log.good + more + b"garbage\n")
     assert log.to_be == log.good + more
     assert log.trunk.ledger.flaws
+
+
+def test_RENDER_three_records_for_one_place_that_three_sides_sealed_all_stay() -> None:
+    trunk = Trunk.founded()
+    pens = [trunk.oak, trunk.admit("elm"), trunk.admit("ash")]
+    twins = [pens[1].draft("event.publish", {"topic": "a", "type": "b", "payload": n}) for n in range(3)]
+    values = [trunk.seal_value(twin, by=pen) for twin, pen in zip(twins, pens, strict=True)]
+    seals = [read_seal(sign(value, pen.key, trunk.ledger.id)) for value, pen in zip(values, pens, strict=True)]
+    assert len(trunk.push(twins, seals).left) == 0
+    assert len(trunk.ledger.spine.stood) == 3
+    trunk.push([trunk.oak.write("event.publish", topic="a", type="b", payload={})])
+    assert trunk.ledger.mends == {}
 
 
 def link(place: Path) -> None:
