@@ -9,6 +9,7 @@ fleet.node("oak").publish("builds", "done", {})           # the same through the
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -22,13 +23,14 @@ from tests.hubs import Hub, bare, plain_git
 from tests.nodes import founded, joined
 
 NODES = ("oak", "elm", "ash", "fir")
+WEST = ("ash", "fir")
 
 
 @cache
 def _template(folder: Path) -> Path:
-    """Four nodes at one hub, made once a run."""
+    """Four nodes at hub a, made once a run."""
     folder.mkdir(parents=True)
-    hub = Hub(str(folder / "hub.git"), bare(folder / "hub.git"))
+    hub = Hub(str(folder / "a.git"), bare(folder / "a.git"))
     oak = founded(folder, hub, NODES[0])
     for name in NODES[1:]:
         joined(folder, hub, oak, name)
@@ -37,15 +39,30 @@ def _template(folder: Path) -> Path:
     return folder
 
 
-class Halves:
-    """Homes below one folder, and hubs by name; `at` says which hub each node uses."""
+@cache
+def _apart(folder: Path) -> Path:
+    """The same, when ash and fir have worked at a hub b, and the others at a."""
+    made = Halves(folder.with_name(f"{folder.name}-apart"), folder)
+    made.split("b", *WEST)
+    for name in NODES:
+        assert made.node(name).publish("builds", "done", {"by": name}).verdict == "applied"
+    return made.folder
 
-    def __init__(self, folder: Path, template: Path) -> None:
+
+class Halves:
+    """Homes below one folder, and hubs by name; `at` says which hub each node uses.
+
+    Args:
+        folder: where to; it must not be there yet.
+        template: where the fleet that is copied is, or is to be made.
+        apart: whether ash and fir are at a hub b by now, and each node has published something at its own.
+    """
+
+    def __init__(self, folder: Path, template: Path, *, apart: bool = False) -> None:
         self.folder = folder
-        shutil.copytree(_template(template), folder, dirs_exist_ok=True, symlinks=True)
-        (folder / "hub.git").rename(folder / "a.git")
-        self.hubs = {"a": Hub(str(folder / "a.git"), folder / "a.git")}
-        self.at = dict.fromkeys(NODES, "a")
+        shutil.copytree((_apart if apart else _template)(template), folder, symlinks=True, copy_function=_copy)
+        self.hubs = {path.stem: Hub(str(path), path) for path in sorted(folder.glob("*.git"))}
+        self.at = dict.fromkeys(NODES, "a") | (dict.fromkeys(WEST, "b") if apart else {})
         self.ledger: str = self.node("oak").identity().ledger
 
     # Hubs.
@@ -84,6 +101,10 @@ class Halves:
         return plain_git("-C", str(clone), "rev-parse", "HEAD")
 
     # Nodes.
+
+    def copy_home(self, node: str, name: str) -> None:
+        """Somebody copies a laptop's home, key and all."""
+        shutil.copytree(self.home(node), self.home(name), symlinks=True)
 
     def home(self, node: str) -> Path:
         return self.folder / node
@@ -144,6 +165,11 @@ class Halves:
         first = next(iter(views.values()))
         assert all(view == first for view in views.values()), {node: view[:3] for node, view in views.items()}
         return first
+
+
+def _copy(source: str, target: str) -> None:
+    """A copy; of an object of git, which never changes, one more name does."""
+    (os.link if "/objects/" in source else shutil.copy2)(source, target)
 
 
 def said(process: subprocess.Popen[bytes]) -> Done:

@@ -17,11 +17,11 @@ import pytest
 from orxaq_mesh.errors import InvalidLedger, MeshError
 from orxaq_mesh.mesh import Mesh
 from tests.daemons import MeshSync
-from tests.halves import NODES, Halves, data, said
+from tests.halves import NODES, WEST, Halves, data, said
 from tests.hubs import HUBS, Hub, bare, http_hub, plain_git
 
 ROUNDS = int(os.environ.get("MESH_RECONCILE_ROUNDS", "1"))
-EAST, WEST = ("oak", "elm"), ("ash", "fir")
+EAST = ("oak", "elm")
 
 
 @pytest.fixture
@@ -31,11 +31,9 @@ def fleet(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Halves:
 
 
 @pytest.fixture
-def halves(fleet: Halves) -> Halves:
+def halves(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Halves:
     """Two of them at hub b, and each half has worked on its own."""
-    fleet.split("b", *WEST)
-    work(fleet)
-    return fleet
+    return Halves(tmp_path / "fleet", tmp_path_factory.getbasetemp() / "four-nodes", apart=True)
 
 
 def work(fleet: Halves) -> None:
@@ -78,11 +76,10 @@ def test_SET_two_halves_come_together_with_one_command_each(fleet: Halves, elsew
     assert east["waiting"] == west["waiting"] == 2
     assert fleet.hubs["a"].tip() == fleet.hubs["b"].tip() == east["tip"]
     assert fleet.lines("a") == before
-    fleet.agree()
-    again = fleet.ok("elm", "sync", "--from", fleet.url("b"))
-    assert (again["moved"], again["tip"]) == (False, east["tip"])
+    again = fleet.node("elm").reconcile(fleet.url("b"))
+    assert (again.moved, again.tip) == (False, east["tip"])
     assert fleet.ok("elm", "sync")["pending"] == 0
-    assert fleet.ok("ash", "sync", "--from", fleet.url("a"))["waiting"] == 0
+    assert fleet.node("ash").reconcile(fleet.url("a")).waiting == 0
     *_, verdicts = fleet.agree()
     assert [verdict.outcome for *_, verdict in verdicts] == ["applied"] * len(verdicts)
     assert len([record for record, *_ in verdicts]) == 7 + 4  # found, joined and admitted; then one from each
@@ -127,20 +124,19 @@ def test_FORK_a_lease_held_on_both_sides_stays_with_one_and_the_other_is_fenced(
     east = halves.node("oak").acquire("deploy", 60_000)
     west = halves.node("ash").acquire("deploy", 60_000)
     assert (east.result, west.result) == ("granted", "granted")
-    halves.ok("fir", "sync", "--from", halves.url("a"))
-    assert halves.ok("ash", "sync", "--from", halves.url("a"))["waiting"] > 0
+    assert halves.node("fir").reconcile(halves.url("a")).waiting > 0
     lost = halves.mesh("ash", "lease", "renew", "deploy", "--json")
     assert (lost.code, lost.error["code"]) == (4, "fenced")
     late = halves.mesh("ash", "publish", "builds", "x", "--under", "deploy", "--token", str(west.facts["token"]))
     assert late.code == 4, late
-    halves.ok("oak", "sync", "--from", halves.url("b"))
-    halves.ok("fir", "sync", "--from", halves.url("a"))
+    halves.node("oak").reconcile(halves.url("b"))
+    halves.node("fir").reconcile(halves.url("a"))
     *_, verdicts = halves.agree()
     said_of = {record: verdict for record, _, verdict in verdicts}
     assert (said_of[east.record].result, said_of[west.record].outcome) == ("granted", "refused")
     assert halves.node("oak").renew("deploy").verdict == "applied"
     assert halves.node("oak").release("deploy").verdict == "applied"
-    halves.ok("fir", "sync", "--from", halves.url("a"))
+    halves.node("fir").reconcile(halves.url("a"))
     again = halves.node("ash").acquire("deploy", 60_000)
     assert again.facts["token"] > max(east.facts["token"], west.facts["token"])
 
@@ -150,7 +146,7 @@ def test_SET_a_hub_that_is_a_bundle(halves: Halves, tmp_path: Path) -> None:
     halves.hubs["b"].git("bundle", "create", "--quiet", str(west), "mesh")
     assert halves.ok("oak", "sync", "--from", str(west))["moved"]
     assert not halves.ok("elm", "import", str(west))["moved"]
-    assert halves.ok("fir", "sync", "--from", halves.url("a"))["tip"] == halves.hubs["a"].tip()
+    assert halves.node("fir").reconcile(halves.url("a")).tip == halves.hubs["a"].tip()
     assert halves.tree("a") == halves.tree("b")
 
 
@@ -365,25 +361,41 @@ def test_SEEN_a_hub_that_lost_what_was_seen_is_told_and_given_it_back(
     before = fleet.node("oak").sync()
     lines = fleet.lines("a")
     loss(fleet)
-    for words in (("sync",), ("lease", "acquire", "deploy"), ("export", "-")):
-        done = fleet.mesh("oak", *words, "--json")
-        assert (done.code, done.error["findings"][0]["law"]) == (6, "SEEN"), words
-    seen = fleet.mesh("oak", "status", "--json")
-    assert [alarm["law"] for alarm in seen.data["alarms"]][:1] == ["SEEN"]
-    mended = fleet.ok("oak", "sync", "--mend")
-    assert mended["moved"]
+    for command in (fleet.node("oak").sync, lambda: fleet.node("oak").acquire("deploy", 60_000), refused(fleet)):
+        with pytest.raises(InvalidLedger) as told:
+            command()
+        assert told.value.findings[0].law == "SEEN"
+    assert fleet.node("oak").status()["alarms"][0]["law"] == "SEEN"
+    assert fleet.node("oak").reconcile().moved
     assert lines <= fleet.lines("a")
-    assert fleet.ok("oak", "sync")["alarms"] == []
+    assert fleet.node("oak").sync()["alarms"] == []
     assert fleet.node("elm").publish("builds", "more", {}).verdict == "applied"
     epoch, *_ = fleet.agree()
     assert epoch > before["epoch"]
+
+
+def refused(fleet: Halves) -> Callable[[], object]:
+    return lambda: list(fleet.node("oak").export())
+
+
+def test_SEEN_the_commands_say_so_and_one_mends_it(fleet: Halves) -> None:
+    fleet.node("oak").publish("builds", "done", {})
+    lines = fleet.lines("a")
+    rolled_back(fleet)
+    for words in (("sync",), ("lease", "acquire", "deploy"), ("export", "-")):
+        done = fleet.mesh("oak", *words, "--json")
+        assert (done.code, done.error["findings"][0]["law"]) == (6, "SEEN"), words
+    assert fleet.ok("oak", "status")["alarms"][0]["law"] == "SEEN"
+    assert fleet.ok("oak", "sync", "--mend")["moved"]
+    assert lines == fleet.lines("a")
+    assert fleet.ok("elm", "sync")["alarms"] == []
 
 
 def test_SEEN_who_has_lost_its_store_gives_the_hub_back_what_an_export_holds(fleet: Halves, tmp_path: Path) -> None:
     for name in ("oak", "elm"):
         fleet.node(name).publish("builds", "done", {"by": name})
     lines, kept = fleet.lines("a"), tmp_path / "kept.ndjson"
-    fleet.ok("oak", "export", str(kept))
+    kept.write_bytes(b"".join(fleet.node("oak").export()))
     old = tmp_path / "old.ndjson"
     old.write_bytes(b"".join(fleet.node("elm").export()))
     fleet.node("oak").publish("builds", "last", {})
@@ -397,7 +409,7 @@ def test_SEEN_who_has_lost_its_store_gives_the_hub_back_what_an_export_holds(fle
     assert fleet.hubs["a"].tip() is None
     assert fleet.ok("ash", "import", str(old))["moved"]  # ash had seen no more than that
     assert lines == fleet.lines("a")
-    assert fleet.ok("elm", "sync", "--mend")["moved"] is False
+    assert fleet.node("elm").reconcile().moved is False
 
 
 def test_SEEN_a_hub_that_shows_two_nodes_different_things_is_told_when_they_meet(fleet: Halves) -> None:

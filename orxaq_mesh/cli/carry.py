@@ -8,8 +8,11 @@ Knows not: its form (`carry`), how it gets onto the trunk (`sync.reconciling`).
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -49,13 +52,41 @@ def export_(
         call().say(f"{lines} lines in {file}")
 
 
-def _write(path: Path, pieces: Iterator[bytes]) -> int:
-    """Write beside the place and move it there; gives how many lines of the ledger that were."""
-    from orxaq_mesh.home.files import atomic_write
+def _write(path: Path, pieces: Iterable[bytes]) -> int:
+    """Write beside the place and move it there; gives how many lines of the ledger that were.
 
-    whole = list(pieces)
-    atomic_write(path, b"".join(whole))
-    return len(whole) - 2
+    A stick is pulled as soon as this returns, and may have a file system that knows no permissions.
+    """
+    from orxaq_mesh.home.files import disk_fault, sync_directory, sync_fd
+
+    place = path.resolve()
+    try:
+        if place.exists() and not place.is_file():  # a device or a pipe must not be replaced
+            with place.open("wb") as stream:
+                return _pour(stream, pieces)
+        handle, name = tempfile.mkstemp(prefix=".mesh-export-", dir=place.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                lines = _pour(stream, pieces)
+                sync_fd(stream.fileno())
+            Path(name).replace(place)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        with contextlib.suppress(OSError):
+            sync_directory(place.parent)
+        return lines
+    except OSError as error:
+        raise disk_fault("write", path, error) from error
+
+
+def _pour(stream: BinaryIO, pieces: Iterable[bytes]) -> int:
+    pieces_written = 0
+    for piece in pieces:
+        stream.write(piece)
+        pieces_written += 1
+    stream.flush()
+    return pieces_written - 2  # its header and its end are none of the ledger
 
 
 @app.command("import", cls=Command, epilog="Example: mesh import /media/stick/fleet.ndjson")
