@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from orxaq_mesh import errors
 from orxaq_mesh.record import log_place
 from orxaq_mesh.store import Change, Flaw, Outcome, flaws_only, git
-from orxaq_mesh.store.answers import Ran, bad_objects, nothing_sent, pushed, reason, tips
+from orxaq_mesh.store.answers import Ran, bad_objects, nothing_sent, pushed, reason, strange, tips
 from orxaq_mesh.store.git import GitStore, stale_locks
 from orxaq_mesh.store.housekeeping import QUARANTINE, Alive, how_loose
 from orxaq_mesh.store.objects import FILE, FOLDER, Entry, Unreadable, format_tree, parse_tree
@@ -468,6 +468,14 @@ def test_B6_branches_without_number_or_sense_stop_nobody() -> None:
     assert found["mesh"] == "c" * 40
     assert len(found) < 9000
     assert all(name == "mesh" or name.startswith("mesh-node/n-") for name in found)
+
+
+def test_SEEN_a_greeting_on_the_way_is_no_hub_without_branches() -> None:
+    """What is not git's list of refs says nothing of the hub; a branch with an odd name is a line of that list."""
+    odd = f"{'a' * 40}\trefs/heads/mesh-node/\N{SNOWMAN}\n{'c' * 64}\trefs/heads/mesh\n".encode()
+    assert (strange(b""), strange(odd)) == (None, None)
+    assert strange(odd + b"Welcome to \x1b[31mexample.org\n") == "Welcome to \\x1b[31mexample.org"
+    assert strange(odd[:30]) is not None
 
 
 # --- B7: the quarantine

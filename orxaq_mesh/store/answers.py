@@ -23,6 +23,7 @@ MAX_OUTBOXES = 8192
 OUTBOX = "mesh-node/"
 
 _TIP = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?)\trefs/heads/([!-~]{1,200})")
+_REF = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\trefs/")
 _LOST = re.compile(
     "stale info|fetch first|non-fast-forward|failed to update ref|incorrect old value|cannot lock ref|failed to lock"
     "|reference already exists"
@@ -109,6 +110,16 @@ def tips(out: bytes, trunk: str) -> dict[str, Oid]:
                 continue
             found[name] = match[1].decode()
     return found
+
+
+def strange(out: bytes) -> str | None:
+    """The first line of what `ls-remote` printed that is no tip of anything, sanitised; None where each is one.
+
+    A wrapper's greeting must not be read as a hub without branches: that would be the alarm of a rollback (SEEN).
+    """
+    lines = (line for line in out.split(b"\n") if line and not _REF.match(line))
+    line = next(lines, None)
+    return None if line is None else clean(line.decode("utf-8", "backslashreplace"), limit=80)
 
 
 def is_branch(name: str, trunk: str) -> bool:

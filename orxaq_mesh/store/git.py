@@ -166,6 +166,10 @@ class GitStore:
         ran = self._git.run(args, timeout_ms=self._timeout_ms)
         if not ran.good:
             raise self._unreachable(ran)
+        if (line := answers.strange(ran.out)) is not None:
+            raise errors.Unreachable(
+                f"git does not list the hub's branches, but says: {line}", hint="see `mesh doctor`"
+            )
         tips = answers.tips(ran.out, self.trunk)
         self._follow_format(tips)
         return tips
