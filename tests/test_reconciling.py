@@ -80,19 +80,21 @@ def test_SET_two_halves_come_together_with_one_command_each(fleet: Halves, elsew
     assert (again.moved, again.tip) == (False, east["tip"])
     assert fleet.ok("elm", "sync")["pending"] == 0
     assert fleet.node("ash").reconcile(fleet.url("a")).waiting == 0
-    *_, verdicts = fleet.agree()
+    *_, verdicts = fleet.agree(("oak", "elm", "ash"))
     assert [verdict.outcome for *_, verdict in verdicts] == ["applied"] * len(verdicts)
     assert len([record for record, *_ in verdicts]) == 7 + 4  # found, joined and admitted; then one from each
 
 
 @pytest.mark.parametrize("first", ["east", "west", "both at once"])
 def test_SET_whoever_begins_it_comes_to_the_same(halves: Halves, first: str) -> None:
-    east, west = ("elm", "sync", "--from", halves.url("b")), ("ash", "sync", "--from", halves.url("a"))
+    east, west = ("elm", halves.url("b")), ("ash", halves.url("a"))
     if first == "both at once":
-        running = [halves.start(*east), halves.start(*west)]
+        running = [halves.start(node, "sync", "--from", url) for node, url in (east, west)]
         tips = {data(said(process))["tip"] for process in running}
     else:
-        tips = {halves.ok(*words)["tip"] for words in ((east, west) if first == "east" else (west, east))}
+        tips = {
+            halves.node(node).reconcile(url).tip for node, url in ((east, west) if first == "east" else (west, east))
+        }
     assert len(tips) == 1
     assert halves.tree("a") == halves.tree("b")
     settled(halves)
@@ -158,9 +160,8 @@ def test_SEEN_a_running_mesh_sync_follows_what_a_command_of_its_node_united(halv
         halves.ok("fir", "sync", "--from", halves.url("a"))
         assert fir.wait_for("diverged")["epochs"] == 2
         for name, here in (("oak", oak), ("fir", fir)):
-            halves.ok(name, "publish", "builds", "more")
+            assert halves.node(name).publish("builds", "more", {}).verdict == "applied"
             assert here.events("alarm") == []
-        halves.ok("fir", "sync", "--from", halves.url("a"))
     settled(halves)
 
 
@@ -176,12 +177,13 @@ def test_SET_many_hubs_merged_in_a_random_order_are_one_ledger(fleet: Halves, se
     fleet.at = dict(zip(dice.sample(NODES, len(NODES)), [*hubs, dice.choice(hubs)], strict=False))
     wishes: list[tuple[str, ...]] = [("publish", "builds", "done"), ("lease", "acquire", "deploy"), ("sync",)]
     wishes += [("lease", "release", "deploy")]
-    for _ in range(8):
+    for _ in range(6):
         assert fleet.mesh(dice.choice(NODES), *dice.choice(wishes)).code in (0, 3, 4)
     everything = set[str]().union(*(fleet.lines(name) for name in hubs))
-    for _ in range(4):
-        node, other = dice.choice(NODES), fleet.url(dice.choice(hubs))  # its own hub too: nothing comes of that
-        assert fleet.ok(node, "sync", "--from", other)["moved"] or True
+    for _ in range(3):
+        node, other = dice.choice(NODES), dice.choice(hubs)
+        moved = fleet.ok(node, "sync", "--from", fleet.url(other))["moved"]
+        assert not (moved and other == fleet.at[node])
     first, *others = dict.fromkeys(fleet.at[node] for node in dice.sample(NODES, len(NODES)))
     at_first = next(node for node in NODES if fleet.at[node] == first)
     for name in others:
@@ -263,19 +265,12 @@ def test_QUIET_a_password_in_an_address_is_not_printed(halves: Halves) -> None:
 # A damaged hub on the other side.
 
 
-def garbage_above(fleet: Halves) -> dict[str, bytes | None]:
-    return {SPINE: b"garbage\n" + content(fleet, SPINE)}
-
-
-def garbage_that_looks_like_lines(fleet: Halves) -> dict[str, bytes | None]:
+def garbage(fleet: Halves) -> dict[str, bytes | None]:
     oak = log(fleet, "oak")
     lines = b'{"kind":"x","seq":99}\n{"epoch":true,"kind":"seal"}\n{"kind":"seal","epoch":1e999}\n'
-    return {oak: content(fleet, oak) + lines}
-
-
-def extra_files(fleet: Halves) -> dict[str, bytes | None]:
     files = {"notes.txt": b"x\n", "nodes/bad/x": b"1\n", "nodes/zed-00000000/000000/0000000001.ndjson": b"garbage\n"}
-    return {f"ledger/{path}": text for path, text in files.items()}
+    more = {SPINE: b"garbage\n" + content(fleet, SPINE), oak: content(fleet, oak) + lines}
+    return {**more, **{f"ledger/{path}": text for path, text in files.items()}}
 
 
 def lost_lines(fleet: Halves) -> dict[str, bytes | None]:
@@ -301,8 +296,7 @@ def huge(fleet: Halves) -> dict[str, bytes | None]:
 
 
 SPINE = "ledger/epochs/000000/0000000001.ndjson"
-DAMAGES = [garbage_above, garbage_that_looks_like_lines, extra_files, lost_lines, no_founding, a_folder_for_a_file]
-DAMAGES += [edited, huge]
+DAMAGES = [garbage, lost_lines, no_founding, a_folder_for_a_file, edited, huge]
 
 
 def log(fleet: Halves, node: str) -> str:
