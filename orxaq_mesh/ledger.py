@@ -194,6 +194,8 @@ class Ledger:
         if (deeper := self._deeper(news, void)) is None:
             self.spine.grow(news.records, news.seals)
             deeper = self._deeper(news, void)  # who signed what is new may be known by now
+        came = news.came()
+        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if id_ not in came}
         if deeper is not None:
             self._hold(news)
             return Reading([], [], [found for file in news.findings.values() for found in file], deeper=deeper)
@@ -283,7 +285,7 @@ class Ledger:
         strange = [record for record in news.old_records if record.id not in self.rivals | self.spine.elsewhere]
         loose = self.spine.loose()
         good = self.spine.standing.sound(loose) if loose else set()
-        bad = [record for record in loose if record.id not in good]
+        bad = [record for record in loose if record.id not in good | self.spine.elsewhere]
         for record in (*bad, *(record for record in strange if news.beside(record))):
             self.spine.records.pop(record.id, None)
             place = log_place(record.log, record.seq)
@@ -292,8 +294,7 @@ class Ledger:
 
     def _want(self, news: News) -> None:
         """Of the seals that do not stand, those stay that a key signed: what they lack is remembered (law SEAL)."""
-        came = news.came()
-        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if id_ not in came}
+        came = {seal.id for seal in news.seals}
         for id_, broken in self.spine.held.items():
             seal = self.spine.seals[id_]
             if not self.spine.standing.is_signed(seal):

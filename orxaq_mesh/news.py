@@ -72,8 +72,10 @@ class News:
         self._chains: dict[str, set[str]] = {}
 
     def came(self) -> set[str]:
-        """The ids of all lines that were read."""
-        return {item.id for items in (self.seals, self.records, self.old_seals, self.old_records) for item in items}
+        """The ids of all lines that are new, or may be."""
+        new = {seal.id for seal in self.seals} | {record.id for record in self.records}
+        old = {seal.id for seal in self.old_seals} | {record.id for record in self.old_records}
+        return new if self._whole else new | old
 
     def put_off(self, path: str, line: bytes) -> None:
         """A line whose author may yet become known: nothing is said of it so far, and it stays where it is."""
@@ -119,7 +121,7 @@ class News:
 
     def _read_lines(self, change: FileChange, log: str | None, first: int) -> None:
         floor = self._base.epoch if log is None else self._base.heads.get(log, (0, ""))[0]
-        position = _last_position(change)
+        position = (0, "") if self._whole else _last_position(change)
         for number, line, finding in self._lines(change):
             if finding is not None:
                 self.found(finding)
@@ -154,6 +156,8 @@ class News:
 
     def _beneath(self, item: Record | Seal, change: FileChange) -> None:
         """A line that is new, or read again, and whose place lies beneath the base."""
+        if not self._whole and item.line + b"\n" in (change.old or b""):
+            return  # it is there twice
         if isinstance(item, Record):
             if not self._whole or item.id not in self._chain_in(change, item.log):
                 self.old_records.append(item)

@@ -159,7 +159,7 @@ class Spine:
                     raise Broken("SEAL", epoch_place(seal.epoch), reason, lacks=seal.parent)
                 if seal.over is not None and seal.over in self._back(seal.parent):
                     reason = f"the seal of epoch {seal.epoch} is over one that lies beneath it"
-                    raise Broken("EPOCH", epoch_place(seal.epoch), reason)
+                    raise Broken("EPOCH", epoch_place(seal.epoch), reason, lacks=seal.over)
                 taken = self.standing.taken_by(parent, seal, find, over.seal if over else None)
             except Broken as broken:
                 self.held[seal.id] = broken
