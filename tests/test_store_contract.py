@@ -277,6 +277,29 @@ def test_a_flaw_in_the_old_commit_is_no_change(fleet: Fleet) -> None:
     assert [type(item) for item in store.changes(old, new)] == [Flaw]
 
 
+def test_a_commit_says_when_it_was_made(fleet: Fleet) -> None:
+    oak, elm = fleet.store(), fleet.store()
+    root = oak.commit(None, {SPINE: b"0\n"}, [], "root", 0)
+    late = oak.commit(root, {SPINE: b"1\n"}, [root], "late", 4_102_444_800)
+    assert (oak.made_s(root), oak.made_s(late)) == (0, 4_102_444_800)
+    assert oak.push("mesh", None, late).outcome is Outcome.COMMITTED
+    elm.fetch(elm.poll())
+    assert elm.made_s(late) == 4_102_444_800  # it goes into the next commit, which is to be the same everywhere
+
+
+def test_only_what_is_wanted_is_told_and_every_flaw_is(fleet: Fleet) -> None:
+    one, other = (log_place(log, 1).file for log in (ELM, OAK))
+    planted = fleet.plant("mesh", {SPINE: b"a\n", one: b"1\n", other: b"2\n", "ledger/notes.txt": b"x\n"})
+    store = fleet.store()
+    store.fetch(store.poll())
+    flaws = flaws_only(store.changes(None, planted))
+    assert [flaw.file for flaw in flaws] == ["ledger/notes.txt"]
+    for wanted in ({SPINE}, {one, other}, set[str]()):
+        told = list(store.changes(None, planted, only=wanted.__contains__))
+        assert {item.path for item in told if isinstance(item, Change)} == wanted
+        assert flaws_only(told) == flaws
+
+
 @pytest.mark.parametrize(
     "message",
     ["", "fixes #1", "a\nCo-authored-by: x", "[skip ci]", "thanks @oak", "caf\u00e9", "x" * 201, "a\tb", " a", "a\r"],
