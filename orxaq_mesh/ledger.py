@@ -323,8 +323,12 @@ class Ledger:
         return {i: record for i, record in records.items() if record.seq > heads.get(record.log, (0, ""))[0]}
 
     def _find_gaps(self, news: News) -> None:
-        """Say which lines no sound chain leads to: they wait for what is missing (law CHAIN)."""
-        loose = [record for record in news.records if record.id in self.waiting]
+        """Say which lines no sound chain leads to: they wait for what is missing (law CHAIN).
+
+        What only another side took in, or a proof cites, may be of a chain that nobody goes on with: nothing is missing.
+        """
+        known = self.spine.taken() | self.spine.elsewhere | self.spine.cited if self.waiting else set()
+        loose = [record for record in news.records if record.id in self.waiting and record.id not in known]
         for log in sorted({record.log for record in loose}):
             led = self._led_to(log)
             for record in loose:
