@@ -38,6 +38,8 @@ from orxaq_mesh.store.housekeeping import (
     how_loose,
     object_format,
     stale_locks,
+    survived,
+    sync,
     write_loose,
     write_whole,
 )
@@ -132,6 +134,7 @@ class GitStore:
         trunk: the trunk's branch.
         timeout_ms: how long one reading of the hub, or one push, may take; a fetch ten times that.
         ssh_control_dir: see `git_environment`.
+        boot: names this run of the machine, for who owns the store: what a power cut damaged is made anew.
 
     Raises:
         Usage: the URL is no address.
@@ -146,12 +149,13 @@ class GitStore:
         trunk: str = "mesh",
         timeout_ms: int = HUB_TIMEOUT_MS,
         ssh_control_dir: str | None = None,
+        boot: str = "",
     ) -> None:
         self.path, self.hub_url = Path(path).absolute(), check_hub_url(hub_url)
         if not _NAME.fullmatch(trunk):
             raise errors.Usage(f"not a name for a trunk: {trunk!r}")
         self.trunk, self._timeout_ms = trunk, timeout_ms
-        self._base, self._control_dir = environ, ssh_control_dir
+        self._base, self._control_dir, self._boot = environ, ssh_control_dir, boot
         self._head = self.path / "HEAD"
         self._hint = _CACHE_HINT.format(self.path)
         self._alive: Alive | None = None
@@ -382,19 +386,27 @@ class GitStore:
         if self._opened and self._head.exists():
             return self._opened
         self.close()  # somebody deleted the store meanwhile, as they may (law CACHE)
-        if not self._head.exists():
-            # An empty hub does not tell its object format; one on this disk has it in its configuration.
-            self._make(object_format(Path(self.hub_url.removeprefix("file://"))) or "sha1")
+        alive = self._come_alive()
+        if self._boot and alive.alone and not survived(self.path, self._boot):
+            alive.close()
+            shutil.rmtree(self.path)
+            alive = self._come_alive()
+        self._alive = alive
         if (self.path / "shallow").exists() or (self.path / "info" / "grafts").exists():
             raise errors.MeshFault(f"the store's history is cut off or grafted: {self.path}", hint=self._hint)
         self._hash = object_format(self.path) or "sha1"
-        self._alive = Alive(self.path)
         hub_side = self.path / "hub-side.gitconfig"
         write_whole(hub_side, hub_side_config(self._base))
         env = git_environment(self._base, ssh_control_dir=self._control_dir, global_config=str(hub_side))
-        git = Processes(self.path, self._base, env, self._alive.descriptors)
+        git = Processes(self.path, self._base, env, alive.descriptors)
         self._opened = git, Reader(lambda: git.start(["cat-file", "--batch-command"]), self._hint)
         return self._opened
+
+    def _come_alive(self) -> Alive:
+        if not self._head.exists():
+            # An empty hub does not tell its object format; one on this disk has it in its configuration.
+            self._make(object_format(Path(self.hub_url.removeprefix("file://"))) or "sha1")
+        return Alive(self.path)
 
     def _make(self, hash_name: str) -> None:
         """Make the repository beside its place and move it there, so that half of one is never found."""
@@ -406,6 +418,10 @@ class GitStore:
             ran = git.run(args, timeout_ms=LOCAL_TIMEOUT_MS)
             if not ran.good:
                 raise errors.MeshFault(f"git cannot make a store at {self.path}: {answers.reason(ran)}")
+            sync(fresh / "HEAD")
+            sync(fresh / "config")
+            if (self.path / "objects").is_dir():
+                shutil.rmtree(self.path)  # what is left of a store whose deletion was cut short
             with contextlib.suppress(OSError):
                 fresh.rename(self.path)
         finally:

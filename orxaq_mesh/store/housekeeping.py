@@ -8,15 +8,18 @@ hands that very descriptor to each git process it starts. The kernel drops the l
 however it went. Who gets it exclusively is alone: what `*.lock` and quarantine stands there then is nobody's.
 
     alive = Alive(path)          # alone: leftovers removed; not alone: everything left as it is
+    survived(path, boot)         # False: a power cut took a part of what was never synced
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -24,6 +27,9 @@ QUARANTINE = "quarantine"
 _ALIVE = "alive"
 _LOOSE_SAMPLE = "17"
 _SHA256 = re.compile(r"^\s*objectformat\s*=\s*sha256\s*$", re.IGNORECASE | re.MULTILINE)
+_BOOT = "boot"
+_OBJECT = re.compile(r"[0-9a-f]{38}(?:[0-9a-f]{24})?")
+_REF = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\n")
 _PACK_PARTS = (".pack", ".rev", ".idx")
 
 
@@ -125,6 +131,68 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def survived(path: Path, boot: str) -> bool:
+    """Whether a store is as it was written; asked once in each run of the machine, for only its end can change that.
+
+    Loose objects and refs are never synced. A power cut may leave them empty, half or full of zeros, and git
+    then fails for ever where it would have fetched what is simply not there.
+
+    Args:
+        path: the store; nobody else is alive in it.
+        boot: names this run of the machine; it is noted in the store.
+    """
+    if _read(path / _BOOT) == boot.encode():
+        return True
+    sound = all(_REF.fullmatch(_read(ref)) for ref in path.glob("refs/**/*") if ref.is_file())
+    sound = sound and all(map(_is_whole_pack, path.glob("objects/pack/*.idx")))
+    if sound and all(map(_is_whole_object, path.glob("objects/[0-9a-f][0-9a-f]/*"))):
+        write_whole(path / _BOOT, boot)
+        return True
+    return False
+
+
+def sync(file: Path) -> None:
+    """Put a file that is written once and needed for ever on the medium; other files of a store are not worth the time."""
+    opened = os.open(file, os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _read(file: Path) -> bytes:
+    with contextlib.suppress(OSError):
+        return file.read_bytes()
+    return b""
+
+
+def _is_whole_object(file: Path) -> bool:
+    if not _OBJECT.fullmatch(file.name):  # one that was being written
+        return True
+    try:
+        raw = zlib.decompress(_read(file))
+    except zlib.error:
+        return False
+    name = file.parent.name + file.name
+    return hashlib.new("sha1" if len(name) == 40 else "sha256", raw, usedforsecurity=False).hexdigest() == name
+
+
+def _is_whole_pack(index: Path) -> bool:
+    """Whether pack and index end with the same checksum; git has synced both, so more is not asked."""
+    size = 20 if len(index.stem) == len("pack-") + 40 else 32
+    ends = [_end(index, 2 * size), _end(index.with_suffix(".pack"), size)]
+    return len(ends[1]) == size and ends[0][:size] == ends[1] != bytes(size)
+
+
+def _end(file: Path, size: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(-size, os.SEEK_END)
+            return opened.read()
+    except OSError:
+        return b""
+
+
 class Quarantine:
     """A directory of objects that nobody reads yet (trap B7). Used as a context: what is not taken in is removed."""
 
@@ -173,7 +241,7 @@ def write_loose(objects: Path, oid: str, packed: bytes) -> None:
 
 def write_whole(place: Path, text: str) -> None:
     """Put a text file where others may be reading it; they find the old one or the new one, never half of one."""
-    if place.exists() and place.read_text("utf-8") == text:
+    if _read(place) == text.encode():
         return
     file, fresh = tempfile.mkstemp(dir=place.parent)
     with os.fdopen(file, "w", encoding="utf-8") as handle:

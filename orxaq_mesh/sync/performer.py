@@ -121,6 +121,7 @@ class Performer:
             timeout_ms=settings.timeout_ms,
             environ=environment(),
             ssh_control_dir=str(home.path / "ssh"),
+            boot=boot_id(),
         )
         performer = cls(home, settings, journal, store, load_key(home.path / identity.key))
         performer.dice = random.random

@@ -26,7 +26,7 @@ from typing import Any, NoReturn, Self
 
 from tests.fleet import Done
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 PR_SET_CHILD_SUBREAPER = 36
 LOADED = (
     *(f"orxaq_mesh.cli.{noun}" for noun in ("app", "publish", "lease", "sync")),

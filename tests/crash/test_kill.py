@@ -110,3 +110,20 @@ def test_CHAIN_PUSH_a_node_killed_at_any_system_call_goes_on_with_no_hand(tmp_pa
                 raise AssertionError(f"{name}, killed {who} before {died}: {died.shown}") from error
             tried += 1
     assert tried >= (100 if POINTS == "all" else int(POINTS))
+
+
+@pytest.mark.parametrize("name", ["publish", "fresh"])
+def test_CACHE_a_store_that_a_power_cut_damaged_is_made_anew(tmp_path: Path, name: str) -> None:
+    chance = random.Random(SEED)
+    with Room() as room:
+        scene, stage = Scene(name, tmp_path / "fleet", room), Stage(tmp_path / "stage")
+        killer = Killer(scene, stage, room)
+        points = [point for point in killer.points() if point.role == MESH and point.on_disk]
+        for point in _stride(points, 200 if POINTS == "all" else 4, chance):
+            died = killer.kill(point, everybody=True)
+            room.clear()
+            fates = scene.cut_power(chance)
+            try:
+                killer.aftermath(everybody=True, sync_first=chance.random() < 0.5)
+            except AssertionError as error:
+                raise AssertionError(f"{name}, power lost before {died}: {died.shown}; {fates}") from error
