@@ -141,11 +141,11 @@ class _Union(NamedTuple):
     spoilt: set[str]
 
 
-def _union(performer: Performer, others: Iterable[Oid | None], lines: Lines) -> _Union:
+def _union(performer: Performer, others: Iterable[Oid | None], lines: Lines, mends: Files) -> _Union:
     """Every line of the trunk, of the other commits and of these, whoever is asked and in whatever order (law SET)."""
     store, ours = performer.store, performer.tips.get(performer.identity.trunk)
     apart = sorted({oid for oid in others if oid} - {ours})
-    files: Files = dict(performer.engine.ledger.mends)
+    files: Files = dict(mends)
     spoilt = set(files)
     for theirs in apart:
         for item in store.changes(ours, theirs):
@@ -183,12 +183,14 @@ def _unite(performer: Performer, theirs: Oid | None = None, lines: Lines | None 
     for _ in range(TRIES):
         _observe(performer)
         ours = performer.tips.get(performer.identity.trunk)
-        union = _union(performer, (theirs, performer.engine.trunk), lines or {})
+        # Another node may not know what the trunk is to be where it is damaged: only who is asked to mends it here.
+        mends = {} if theirs or lines is not None else performer.engine.ledger.mends
+        union = _union(performer, (theirs, performer.engine.trunk), lines or {}, mends)
         trial, reading, since = _read(performer, union, ours)
         _check_seen(performer, reading, since)
         files = {path: trial.mends.get(path, content) for path, content in union.files.items()}
         _check_foreign(performer, ours, lines or {}, files, trial, name)
-        damaged = bool(performer.engine.ledger.mends) and not moved
+        damaged = bool(mends) and not moved
         if union.heads == ([ours] if ours else []) and not damaged and _has_all(performer, ours, files):
             return _told(performer, moved, len(left), len(mended))
         left |= {seal.id for seal in reading.left}
