@@ -1,22 +1,27 @@
-"""The parts of docs/format.md that are made from the code: bodies, kinds, tables, and the worked example.
+"""The parts of docs/format.md that are made from the code: bodies, kinds, tables, and the worked examples.
 
 python -m tests.format_page        # writes them into the page anew; test_format holds the page to them
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.keys import namespace
-from orxaq_mesh.record import NOTHING, unsigned
+from orxaq_mesh.ledger import Ledger
+from orxaq_mesh.reconcile import union
+from orxaq_mesh.record import NOTHING, Record, Seal, unsigned
 from orxaq_mesh.schema import document
+from orxaq_mesh.spine import Stood
+from orxaq_mesh.store import Change
 from tests.builder import Trunk
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
@@ -26,7 +31,7 @@ _FORMS |= {"once": "once", "reason": "reason"}
 
 def made() -> dict[str, str]:
     """Marker -> the text that belongs behind it."""
-    return {"bodies": _bodies(), "kinds": _kinds(), "tables": _tables(), "example": _example()}
+    return {"bodies": _bodies(), "kinds": _kinds(), "tables": _tables(), "example": _example(), "fork": _fork()}
 
 
 def written(page: str) -> str:
@@ -123,22 +128,128 @@ def _story(trunk: Trunk) -> Iterator[str]:
     yield "The record's id, which is the ledger's:"
     yield _block(hashlib.sha256(found).hexdigest())
     digest = NOTHING
-    for seal in trunk.seals:
-        yield f"Seal {seal.epoch}, its id, the order of its logs (sha256 of parent and log), and the text whose sha256 is the digest:"
-        judged = [item for item in _judged(trunk) if item.epoch == seal.epoch]
-        text = f"{digest}\n" + "".join(f"{item.record.id} {' '.join(item.verdict)}\n" for item in judged)
-        order = [f"{hashlib.sha256((seal.parent + log).encode()).hexdigest()} {log}" for log in seal.heads]
-        shown = [
-            line + ("\\x20" if line.endswith(" ") else "") for line in text.replace(" \n", "\\x20\n").split("\n")[:-1]
-        ]
-        yield _block(seal.line.decode(), "", seal.id, "", *sorted(order), "", *shown)
-        digest = fold.next_digest(digest, judged)
-        yield f"Digest after epoch {seal.epoch}: `{digest}`"
-    yield "(`\\x20` stands for the space at a line's end, where it could not be seen.)"
+    for stood in whole(trunk).spine.chain:
+        yield from _epoch(stood, digest)
+        digest = stood.seal.state
+    yield SPACE
 
 
-def _judged(trunk: Trunk) -> list[fold.Judged]:
-    return trunk.read_anew()[1].judged
+SPACE = "(`\\x20` stands for the space at a line's end, where it could not be seen.)"
+
+
+def _epoch(stood: Stood, before: str) -> Iterator[str]:
+    """A seal, and how its digest comes about."""
+    seal, judged = stood
+    yield f"Seal {seal.epoch}, its id, the order of its logs (sha256 of parent and log), and the text whose sha256 is the digest:"
+    text = f"{before}\n" + "".join(f"{item.record.id} {' '.join(item.verdict)}\n" for item in judged)
+    order = [f"{hashlib.sha256((seal.parent + log).encode()).hexdigest()} {log}" for log in seal.heads]
+    shown = [line[:-1] + "\\x20" if line.endswith(" ") else line for line in text.split("\n")[:-1]]
+    yield _block(seal.line.decode(), "", seal.id, "", *sorted(order), "", *shown)
+    yield f"Digest after epoch {seal.epoch}: `{fold.next_digest(before, judged)}`"
+
+
+def whole(trunk: Trunk) -> Ledger:
+    return whole_of(trunk.files)
+
+
+def whole_of(files: dict[str, bytes]) -> Ledger:
+    """Everything that the files hold, the sides that lost included."""
+    ledger = Ledger()
+    ledger.settles, ledger.spine.voters = False, {}
+    ledger.read(Change(path, None, data) for path, data in sorted(files.items()))
+    return ledger
+
+
+# The worked fork.
+
+
+class Fork(NamedTuple):
+    """The fleet of the first example at two hubs, and what comes of it."""
+
+    elms: Trunk
+    oaks: Trunk
+    united: Trunk
+
+
+def fork_story() -> Fork:
+    """Elm's lease at one hub, oak's words at the other; oak seals what was late, and then the proof against elm."""
+    trunk = story()
+    elms, oaks = at_another_hub(trunk), at_another_hub(trunk)
+    elm, oak = elms.pens["elm"], oaks.oak
+    elms.seal(elm.write("lease.acquire", lease="db", session="s", ttl_ms=60_000, until=20), by=elm)
+    token = elms.ledger.state.epoch
+    under = {"lease": "db", "session": "s", "token": token}
+    elms.seal(elm.write("event.publish", topic="t", type="done", payload=1, under=under), by=elm)
+    oaks.seal(oak.write("event.publish", topic="t", type="hello", payload=1))
+    oaks.push([oak.write("event.publish", topic="t", type="hello", payload=2)])
+    united = at_another_hub(oaks, elms)
+    late = united.ledger.sealable()
+    united.seal(*(record for run in late.values() for record in run))
+    copies = [copy.copy(elm), copy.copy(elm)]
+    halves = [pen.write("event.publish", topic="t", type="copy", payload=n) for n, pen in enumerate(copies)]
+    united.push(halves)
+    united.seal(united.oak.write("lease.acquire", lease="db", session="s", ttl_ms=60_000, until=20))
+    return Fork(elms, oaks, united)
+
+
+def at_another_hub(*trunks: Trunk) -> Trunk:
+    """A trunk that holds what these hold, and goes on by itself with the first one's pens."""
+    twin = Trunk()
+    twin.files = {path: union(*(trunk.files.get(path, b"") for trunk in trunks)) for t in trunks for path in t.files}
+    twin.ledger, reading = trunks[0].read_anew(twin.files)
+    twin.seals = list(reading.seals)
+    for name, pen in trunks[0].pens.items():
+        twin.pens[name] = copy.copy(pen)
+        twin.pens[name].seen = (twin.ledger.state.epoch, twin.ledger.state.seal)
+    return twin
+
+
+def _fork() -> str:
+    return "\n\n".join(_fork_story(fork_story()))
+
+
+def _fork_story(fork: Fork) -> Iterator[str]:
+    spine = whole(fork.united).spine
+    four, six, seven = spine.chain[3:]
+    sides = [spine.stood[seal.id] for seal in fork.elms.seals[-2:]]
+    lines = [_line(item.record) for stood in sides for item in stood.judged]
+    yield "At elm's hub: two records, and their seals. The second record is elm's vote: its `seen` is the first seal."
+    yield _block(lines[0], _line(sides[0].seal), "", lines[1], _line(sides[1].seal))
+    yield "Their ids, and the verdicts there:"
+    yield _block(*(stood.seal.id for stood in sides), "", *(_verdict(item) for stood in sides for item in stood.judged))
+    loose = next(item.record for item in six.judged if item.record.log == four.seal.log)
+    yield "At oak's hub: one record and its seal, and a record that no seal takes in. That is oak's vote."
+    yield _block(_line(four.judged[0].record), _line(four.seal), "", _line(loose))
+    yield "The seal's id:"
+    yield _block(four.seal.id)
+    (election,) = spine.elections
+    votes = " and ".join(f"{vote.log} for {vote.side[:8]}" for vote in election.votes)
+    yield (
+        f"So seal 3 has two children, and one vote each: {votes}. Oak was admitted in epoch 1, elm in epoch 2; so "
+        f"{election.chosen[:8]} goes on. The next seal passes elm's side, whose epochs were 4 and 5: it is number "
+        f"{six.seal.epoch}. Elm's records go first in it, in the order in which they were judged there; then the rest."
+    )
+    yield from _epoch(six, four.seal.state)
+    yield (
+        "Elm has the lease all the same, with another token; what it did under the token of the side that lost is fenced. "
+        "Two records with one seq, each signed by elm's key, are in elm's log behind that:"
+    )
+    pair = [spine.records[id_] for id_ in seven.seal.proofs[sides[0].seal.log]]
+    yield _block(*(_line(record) for record in pair))
+    yield (
+        f"Seal {seven.seal.epoch} brings them as a proof. As its epoch opens elm is suspended and the lease is free; so oak "
+        "is granted it."
+    )
+    yield from _epoch(seven, six.seal.state)
+    yield SPACE
+
+
+def _line(item: Record | Seal) -> str:
+    return item.line.decode()
+
+
+def _verdict(item: fold.Judged) -> str:
+    return f"{item.record.id} {' '.join(item.verdict)}"
 
 
 def _block(*lines: str) -> str:

@@ -73,6 +73,12 @@ def agree(folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
     assert theirs["verdicts"] == ours, theirs["findings"]
     assert (theirs["state"], theirs["epoch"]) == (ledger.state.digest, ledger.state.epoch)
     assert theirs["ledger"] == ledger.state.ledger
+    everything = format_page.whole_of(files)
+    assert theirs["tip"] == ledger.state.seal == everything.state.seal
+    assert theirs["final"] == everything.spine.final()
+    assert theirs["orphans"] == len(everything.spine.stood) - len(everything.spine.chain)
+    assert theirs["waiting"] == sorted(ledger.waiting)
+    assert theirs["next"] == {log: [record.id for record in run] for log, run in ledger.sealable().items()}
     report = inspect.verify(None, folder)
     assert theirs["ok"] == report.ok, (theirs["findings"], report.findings)
     return theirs
@@ -123,11 +129,8 @@ class Crowd:
         self.drafts = []
         known = members(self.trunk.ledger.state).by_log
         may = [pen for pen in self.trunk.pens.values() if pen.log in known and known[pen.log].may_seal()]
-        by = (
-            self.dice.choice(may)
-            if self.dice.random() < 0.2
-            else self.dice.choice([p for p in may if p.name != "recovery"])
-        )
+        nodes = [pen for pen in may if pen.name != "recovery"]
+        by = self.dice.choice(may if self.dice.random() < 0.2 else nodes or may)
         writers = (
             [by] if by is self.recovery else [p for p in self.trunk.pens.values() if self.dice.random() < 0.7] or [by]
         )

@@ -1,17 +1,17 @@
-"""Sections 5 to 10 of docs/format.md: when a seal stands, the state, and what comes of every record."""
+"""Sections 8 to 11 of docs/format.md: the state, what comes of every record, and the digest."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lines import BODIES, ROLES, ZEROS, Record, Unsound, sha256
-from signatures import log_of, sound, stands
+from lines import BODIES, ROLES, ZEROS, Record, Seal, sha256
+from signatures import log_of, sound
 
 
 class Member:
-    def __init__(self, log: str, name: str, key: str, roles: Any, standing: str) -> None:
+    def __init__(self, log: str, name: str, key: str, roles: Any, standing: str, since: int = 0) -> None:
         self.log, self.name, self.key, self.roles, self.standing = log, name, key, set(roles), standing
-        self.seen, self.prev = 0, ZEROS
+        self.since, self.seen, self.prev = since, 0, ZEROS
 
 
 class Lease:
@@ -44,92 +44,42 @@ def founds(record: Record) -> bool:
     return record.seq == 1 and sound(key) and sound(recovery) and two and record.log == log_of(name, key)
 
 
-class Ledger:
-    """7. The state, and what changes it."""
+class State:
+    """8. The state, and what changes it."""
 
     def __init__(self) -> None:
-        self.id, self.epoch, self.seal, self.digest = "", 0, ZEROS, ZEROS
+        self.epoch, self.seal, self.digest = 0, ZEROS, ZEROS
         self.heads: dict[str, tuple[int, str]] = {}
         self.once: set[tuple[str, str]] = set()
         self.members: dict[str, Member] = {}
         self.bearers: dict[str, str] = {}
         self.leases: dict[str, Lease] = {}
-        self.records: dict[str, Record] = {}
-        self.waiting: dict[str, Record] = {}
-        self.verdicts: dict[str, list[str]] = {}
 
-    # 5. When a seal stands.
+    def last(self, log: str) -> tuple[int, str]:
+        """(seq, id) of the record behind which a log goes on."""
+        return self.heads.get(log, (0, self.members[log].prev if log in self.members else ZEROS))
 
-    def run(self, log: str, seq: int, id_: str) -> list[Record]:
-        last_seq, last_id = self.heads.get(log, (0, self.members[log].prev if log in self.members else ZEROS))
-        found: list[Record] = []
-        while seq > last_seq:
-            record = self.waiting.get(id_)
-            if record is None or (record.log, record.seq) != (log, seq):
-                raise Unsound(f"CHAIN: seq {seq} of {log} is missing")
-            found.insert(0, record)
-            seq, id_ = seq - 1, record.prev
-        if not found or id_ != last_id:
-            raise Unsound(f"CHAIN: {log} does not go on from its head")
-        return found
-
-    def key(self, log: str, first: Record | None) -> str:
+    def admitted(self, log: str) -> Member | None:
         member = self.members.get(log)
-        if member and member.standing == "admitted":
-            return member.key
-        if first is None or first.seq != 1 or first.kind not in ("node.hello", "node.found") or first.flaw:
-            raise Unsound(f"SIG: {log} has no key")
-        key: str = first.body["key"]
-        if not sound(key) or log != log_of(first.body["name"], key):
-            raise Unsound(f"SIG: {log} has no sound key")
-        return key
+        return member if member and member.standing == "admitted" else None
 
-    def check(self, run: list[Record]) -> None:
-        founds = not self.epoch and run[-1].kind == "node.found"
-        if not stands(run[-1].value, self.key(run[0].log, run[0]), "genesis" if founds else self.id):
-            raise Unsound(f"SIG: seq {run[-1].seq} of {run[0].log}")
-
-    def take_in(self, seal: dict[str, Any]) -> dict[str, list[Record]]:
-        if (seal["parent"], seal["epoch"], seal["rules"]) != (self.seal, self.epoch + 1, 1):
-            raise Unsound(f"SEAL: epoch {seal['epoch']} does not follow")
-        runs = {log: self.run(log, head["seq"], head["id"]) for log, head in seal["heads"].items()}
-        signer, first = self.members.get(seal["node"]), None
-        if not self.epoch:
-            (first, *more) = (record for run in runs.values() for record in run)
-            good = not more and first.kind == "node.found" and not first.flaw and first.log == seal["node"]
-            if not (good and founds(first)):
-                raise Unsound("SEAL: no founding")
-            self.id = first.id
-        elif not signer or signer.standing != "admitted" or "observer" in signer.roles:
-            raise Unsound(f"SEAL: {seal['node']} may not seal")
-        elif "recovery" in signer.roles and set(runs) != {signer.log}:
-            raise Unsound("SEAL: the recovery key seals for others")
-        for log, run in runs.items():
-            member = self.members.get(log)
-            if len(run) > 1 and not (member and member.standing == "admitted"):
-                raise Unsound(f"SEAL: {log} is not admitted")
-            self.check(run)
-        if not stands(seal, self.key(seal["node"], first), self.id):
-            raise Unsound(f"SIG: the seal of epoch {seal['epoch']}")
-        return runs
-
-    # 6 and 10. Folding.
-
-    def fold(self, seal: dict[str, Any], id_: str) -> None:
-        runs, epoch = self.take_in(seal), seal["epoch"]
+    def open(self, epoch: int, suspended: list[str]) -> None:
+        for log in sorted(suspended):
+            member = self.members[log]
+            member.standing = "suspended"
+            self.bearers.pop(member.name, None)
+            self.bereave(member.name, epoch)
         for lease in self.leases.values():
             if not lease.holder and lease.queue and lease.token < epoch:
                 lease.vacate(epoch)
-        text = self.digest + "\n"
-        for log in sorted(runs, key=lambda log: sha256((seal["parent"] + log).encode())):
-            for record in runs[log]:
-                verdict = self.verdicts[record.id] = self.apply(record, epoch)
-                text += f"{record.id} {' '.join(verdict)}\n"
-                del self.waiting[record.id]
-        self.heads |= {log: (head["seq"], head["id"]) for log, head in seal["heads"].items()}
-        self.epoch, self.seal, self.digest = epoch, id_, sha256(text.encode())
 
-    # 8. Judging.
+    def close(self, seal: Seal, judged: list[tuple[Record, list[str]]]) -> None:
+        """11. The digest."""
+        text = self.digest + "\n" + "".join(f"{record.id} {' '.join(verdict)}\n" for record, verdict in judged)
+        self.heads |= seal.heads
+        self.epoch, self.seal, self.digest = seal.epoch, seal.id, sha256(text.encode())
+
+    # 9. Judging.
 
     def apply(self, record: Record, epoch: int) -> list[str]:
         verdict = self.gate(record, epoch) or RULES[record.kind](self, record, epoch)
@@ -162,7 +112,7 @@ class Ledger:
                     return FENCED
         return None
 
-    # 9. The tables.
+    # 10. The tables.
 
     def enter(self, member: Member) -> None:
         self.members[member.log] = member
@@ -178,9 +128,9 @@ class Ledger:
         body = record.body
         if self.members or not founds(record):
             return no("NODE-1")
-        self.enter(Member(record.log, body["name"], body["key"], ("admin", "node"), "admitted"))
+        self.enter(Member(record.log, body["name"], body["key"], ("admin", "node"), "admitted", epoch))
         recovery = body["recovery"]
-        self.enter(Member(log_of("recovery", recovery), "recovery", recovery, ("recovery",), "admitted"))
+        self.enter(Member(log_of("recovery", recovery), "recovery", recovery, ("recovery",), "admitted", epoch))
         return yes("NODE-1", "founded")
 
     def hello(self, record: Record, epoch: int) -> list[str]:
@@ -200,7 +150,7 @@ class Ledger:
         target, bearer = self.members.get(log_of(name, key)), self.bearers.get(name)
         if name == "recovery" or (bearer and self.members[bearer].key != key):
             return no("NODE-5")
-        if target and (target.standing in ("revoked", "rotated") or target.key != key):
+        if target and (target.standing in ("revoked", "rotated", "suspended") or target.key != key):
             return no("NODE-5")
         if any(m.key == key and m is not target and m.standing != "waiting" for m in self.members.values()):
             return no("NODE-5")
@@ -209,6 +159,8 @@ class Ledger:
         if target and target.standing == "admitted" and not {"admin", "node"} & set(roles):
             self.bereave(target.name, epoch)
         target = target or Member(log_of(name, key), name, key, (), "")
+        if target.standing != "admitted":
+            target.since = epoch
         target.standing, target.roles = "admitted", set(roles)
         self.enter(target)
         return yes("NODE-3", "admitted")
@@ -237,7 +189,7 @@ class Ledger:
         old, key = self.members[record.log], record.body["key"]
         if not sound(key) or any(member.key == key for member in self.members.values()):
             return no("NODE-7")
-        new = Member(log_of(old.name, key), old.name, key, old.roles, "admitted")
+        new = Member(log_of(old.name, key), old.name, key, old.roles, "admitted", old.since)
         new.prev, new.seen, old.standing = record.id, record.seen, "rotated"
         self.enter(new)
         return yes("NODE-7", "rotated")
@@ -322,6 +274,6 @@ def yes(rule: str, result: str) -> list[str]:
     return ["applied", rule, result]
 
 
-RULES: dict[str, Any] = {kind: Ledger.lease for kind in BODIES if kind.startswith("lease.")}
-RULES |= {"node.found": Ledger.found, "node.hello": Ledger.hello, "node.admit": Ledger.admit}
-RULES |= {"node.revoke": Ledger.revoke, "node.rotate": Ledger.rotate, "event.publish": Ledger.publish}
+RULES: dict[str, Any] = {kind: State.lease for kind in BODIES if kind.startswith("lease.")}
+RULES |= {"node.found": State.found, "node.hello": State.hello, "node.admit": State.admit}
+RULES |= {"node.revoke": State.revoke, "node.rotate": State.rotate, "event.publish": State.publish}

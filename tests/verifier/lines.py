@@ -91,6 +91,9 @@ SEAL = {
     "heads": lambda value: type(value) is dict and 1 <= len(value) <= 1000 and all(
         fits(log, "log") and fits(head, {"id": "hex64", "seq": (1, 2**53)}) for log, head in value.items()),
     "parent": "hex64", "rules": (1, 2**53), "sig": "sig", "state": "hex64", "v": (1, 1),
+    "proofs?": lambda value: type(value) is dict and 1 <= len(value) <= 100 and all(
+        fits(log, "log") and type(pair) is list and len(pair) == 2 and all(fits(id_, "hex64") for id_ in pair)
+        for log, pair in value.items()),
 }  # fmt: skip
 TOKEN, TTL, FLAG = (1, 2**53), (1000, 2**53), lambda value: isinstance(value, bool)
 SESSION = {"lease": "name", "session": "name", "once?": "once"}
@@ -127,4 +130,17 @@ class Record:
             value[k] for k in ("node", "seq", "prev", "kind", "body")
         )
         self.flaw = self.kind not in BODIES or value["v"] != 1 or not fits(self.body, BODIES[self.kind])
-        self.seen = value["seen"]["epoch"]
+        self.seen, self.seen_seal = value["seen"]["epoch"], value["seen"]["seal"]
+
+
+class Seal:
+    def __init__(self, line: bytes) -> None:
+        self.value = value = parse(line)
+        if not fits(value, SEAL):
+            raise Unsound("LINE: no seal")
+        self.line, self.id = line, sha256(line)
+        self.log, self.epoch, self.parent, self.rules, self.state = (
+            value[k] for k in ("node", "epoch", "parent", "rules", "state")
+        )
+        self.heads: dict[str, tuple[int, str]] = {log: (at["seq"], at["id"]) for log, at in value["heads"].items()}
+        self.over, self.proofs = value.get("over"), value.get("proofs", {})

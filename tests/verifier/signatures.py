@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from typing import Any
 
 from lines import canonical, sha256
@@ -23,12 +24,21 @@ def add(a: Any, b: Any) -> Any:
     return e * f % P, g * h % P, f * g % P, e * h % P
 
 
+@cache
+def doublings(point: Any) -> list[Any]:
+    """The point times 1, 2, 4 and so on."""
+    found = [point]
+    while len(found) < 256:
+        found.append(add(found[-1], found[-1]))
+    return found
+
+
 def times(number: int, point: Any) -> Any:
+    """The point as many times, fewer than 2^256."""
     found = IDENTITY
-    while number:
-        if number & 1:
-            found = add(found, point)
-        point, number = add(point, point), number >> 1
+    for place, doubled in enumerate(doublings(point)):
+        if number >> place & 1:
+            found = add(found, doubled)
     return found
 
 

@@ -2,8 +2,8 @@
 
     python tests/verifier/verify.py DIRECTORY    # one that holds ledger/; prints JSON; exit 0 if it is in order, else 6
 
-It is slow and plain on purpose. This file reads the tree (sections 6 and 11); `lines`, `signatures` and `judging` beside
-it are the other sections.
+It is slow and plain on purpose. This file reads the tree and tells (sections 6 and 12); the other sections are `lines`
+(1, 3, 4, 5), `signatures` (2), `seals` (5, 6), `forks` (7) and `judging` (8 to 11) beside it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from judging import Ledger
-from lines import SEAL, Record, Unsound, fits, parse, sha256
+from forks import Fleet
+from lines import Record, Seal, Unsound
+from seals import Ledger
 
 
-def place_of(log: str | None, number: int) -> str:
+def place_of(item: Record | Seal) -> str:
+    number, root = (item.epoch, "epochs") if isinstance(item, Seal) else (item.seq, f"nodes/{item.log}")
     segment = (number - 1) // 32
-    root = f"ledger/nodes/{log}" if log else "ledger/epochs"
-    return f"{root}/{segment // 128:06}/{segment * 32 + 1:010}.ndjson"
+    return f"ledger/{root}/{segment // 128:06}/{segment * 32 + 1:010}.ndjson"
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -31,75 +32,72 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def lines_of(files: dict[str, bytes], findings: list[str]) -> Iterator[tuple[str, bytes]]:
+def lines_of(files: dict[str, bytes], findings: list[str]) -> Iterator[Record | Seal]:
     for path, data in files.items():
-        *lines, torn = data.split(b"\n")
-        if torn or not lines:
+        if not data.endswith(b"\n"):
             findings.append(f"{path}: RENDER: torn or empty")
-        yield from ((path, line) for line in lines)
+        for line in data.removesuffix(b"\n").split(b"\n"):
+            try:
+                item: Record | Seal = (Seal if path.startswith("ledger/epochs/") else Record)(line)
+                if place_of(item) != path:
+                    raise Unsound("RENDER: in another place")
+                yield item
+            except Unsound as broken:
+                findings.append(f"{path}: {broken}")
 
 
-def read(path: str, line: bytes) -> tuple[int, str, Record | dict[str, Any]]:
-    """(number, id, the record or seal) of a line of a file."""
-    if not path.startswith("ledger/epochs/"):
-        record = Record(line)
-        return record.seq, record.id, record
-    seal = parse(line)
-    if not fits(seal, SEAL):
-        raise Unsound("LINE: no seal")
-    return seal["epoch"], sha256(line), seal
+def rendered(items: list[Record | Seal]) -> dict[str, bytes]:
+    """12. The files of these lines."""
+    files: dict[str, list[tuple[int, str, bytes]]] = {}
+    for item in {item.id: item for item in items}.values():
+        number = item.epoch if isinstance(item, Seal) else item.seq
+        files.setdefault(place_of(item), []).append((number, item.id, item.line))
+    return {path: b"".join(line + b"\n" for _, _, line in sorted(lines)) for path, lines in files.items()}
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    ledger, findings, files = Ledger(), [], files_of(folder)
-    spine: dict[int, tuple[str, dict[str, Any], bytes]] = {}
-    last: dict[str, tuple[int, str]] = {}
-    for path, line in lines_of(files, findings):
-        try:
-            number, id_, item = read(path, line)
-            if (number, id_) <= last.get(path, (0, "")):
-                raise Unsound("RENDER: out of order, or twice")
-            last[path] = number, id_
-            if isinstance(item, Record) and place_of(item.log, number) == path:
-                ledger.waiting[id_] = ledger.records[id_] = item
-            elif isinstance(item, dict) and place_of(None, number) == path and number not in spine:
-                spine[number] = id_, item, line
-            else:
-                raise Unsound("RENDER: in another place, or a second seal of an epoch")
-        except Unsound as broken:
-            findings.append(f"{path}: {broken}")
-    rendered: dict[str, list[bytes]] = {}
-    try:
-        for epoch, (id_, seal, line) in sorted(spine.items()):
-            ledger.fold(seal, id_)
-            if seal["state"] != ledger.digest:
-                findings.append(f"epoch {epoch}: DIGEST")
-            rendered.setdefault(place_of(None, epoch), []).append(line)
-    except Unsound as broken:
-        findings.append(str(broken))
-    findings += hanging(ledger)
-    for record in sorted(ledger.records.values(), key=lambda record: (record.seq, record.id)):
-        rendered.setdefault(place_of(record.log, record.seq), []).append(record.line)
-    if {path: b"\n".join([*lines, b""]) for path, lines in rendered.items()} != files or not ledger.epoch:
+    findings: list[str] = []
+    files = files_of(folder)
+    items = list(lines_of(files, findings))
+    ledger = Ledger(
+        [item for item in items if isinstance(item, Record)], [item for item in items if isinstance(item, Seal)]
+    )
+    fleet = Fleet(ledger)
+    tip, kept = fleet.tip, ledger.kept()
+    findings += [str(broken) for broken in ledger.broken.values()]
+    findings += [f"SIG: {id_} is not kept" for id_ in (ledger.records.keys() | ledger.seals.keys()) - kept]
+    findings += [f"epoch {ledger.seals[id_].epoch}: DIGEST" for id_ in fleet.chain if not digests(ledger, id_)]
+    waits, takes = {}, {}
+    for log, records in ledger.logs.items():
+        mine = [record for record in records if record.id in ledger.authentic & kept and record.seq > tip.last(log)[0]]
+        waits |= {record.id: record for record in mine}
+        led = ledger.led(tip, log, mine)
+        if not fleet.to_suspend(log) and (run := ledger.next_run(tip, log, mine)):
+            takes[log] = run
+        hanging = [record for record in mine if record.id not in led and record.id not in ledger.named]
+        findings += [f"CHAIN: seq {record.seq} of {log} hangs in the air" for record in hanging]
+    if rendered(items) != files or not fleet.chain:
         findings.append("RENDER: the files are not those of the set")
-    counts = {"ledger": ledger.id, "epoch": ledger.epoch, "records": len(ledger.verdicts), "seals": ledger.epoch}
-    return {"ok": not findings, **counts, "state": ledger.digest, "verdicts": ledger.verdicts, "findings": findings}
+    verdicts = {record.id: verdict for id_ in fleet.chain for record, verdict in ledger.judged[id_]}
+    return {
+        "ok": not findings,
+        "ledger": ledger.id,
+        "epoch": tip.epoch,
+        "tip": tip.seal,
+        "final": fleet.final(),
+        "records": len(verdicts),
+        "seals": len(fleet.chain),
+        "orphans": len(ledger.judged) - len(fleet.chain),
+        "state": tip.digest,
+        "verdicts": verdicts,
+        "waiting": sorted(waits),
+        "next": takes,
+        "findings": findings,
+    }
 
 
-def hanging(ledger: Ledger) -> Iterator[str]:
-    """Records that wait and do not belong to the run that would stand next."""
-    for log in sorted({record.log for record in ledger.waiting.values()}):
-        mine = [record for record in ledger.waiting.values() if record.log == log]
-        good: list[Record] = []
-        for tip in sorted(mine, key=lambda record: (-record.seq, record.id)):
-            try:
-                run = ledger.run(log, tip.seq, tip.id)
-                ledger.check(run)
-                good = run
-                break
-            except Unsound:
-                continue
-        yield from (f"CHAIN: seq {record.seq} of {log} hangs in the air" for record in mine if record not in good)
+def digests(ledger: Ledger, id_: str) -> bool:
+    return ledger.seals[id_].state == ledger.states[id_].digest
 
 
 if __name__ == "__main__":
