@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orxaq_mesh import fold, kinds
+from orxaq_mesh import fold, inspect, kinds
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.reconcile import union
+from orxaq_mesh.record import epoch_place, line_id
 from orxaq_mesh.store import Change
 from orxaq_mesh.voting import BY_SEALER, BY_VOTER, BY_VOTES
 from tests import format_page
 from tests.builder import Trunk
-from tests.test_format import Crowd, agree, damaged
+from tests.test_format import Crowd, agree, damaged, put
 
 Files = dict[str, bytes]
 
@@ -187,3 +188,24 @@ def test_the_random_forks_reach_what_the_page_speaks_of() -> None:
             met |= {"skipped" for number, seal in enumerate(seals, 1) if seal.epoch > number}
             met |= {"final" for seal in seals if 3 < seal.epoch == spine.final()}
     assert met >= {BY_VOTES, BY_VOTER, BY_SEALER, "2 sides", "3 sides", "over", "proofs", "skipped", "final"}
+
+
+def test_CHAIN_a_fork_is_not_to_blame_for_a_damaged_line(tmp_path: Path) -> None:
+    fork = format_page.fork_story()
+    files = dict(fork.united.files)
+    (path,) = (path for path in files if "/elm-" in path)
+    lines = files[path].split(b"\n")
+    files[path] = b"\n".join([lines[0], lines[1].replace(b'"deploy"', b'"deploi"'), *lines[2:]])
+    report = inspect.verify(None, put(tmp_path, files))
+    blamed = {(finding.file, finding.line) for finding in report.findings if finding.law == "SIG"}
+    assert (path, 2) in blamed
+    followed = {finding.reason for finding in report.findings if "follows" in finding.reason}
+    assert followed == {f"number 3 follows {line_id(lines[1])[:12]}, which is not there"}
+
+
+def test_RENDER_what_stands_twice_in_a_parted_file_is_named(tmp_path: Path) -> None:
+    files = dict(format_page.fork_story().united.files)
+    path = epoch_place(1).file
+    lines = files[path].split(b"\n")
+    report = inspect.verify(None, put(tmp_path, {**files, path: b"\n".join([*lines[:3], *lines[2:]])}))
+    assert [(finding.law, finding.file, finding.line) for finding in report.findings] == [("RENDER", path, 4)]

@@ -80,20 +80,46 @@ def causes(found: Sequence[Finding], files: Iterable[Change], ledger_id: str | N
 
 def broken_chains(lines: Sequence[Line]) -> Iterator[Finding]:
     """Each line that does not follow the one before it, in the spine and in each log (laws CHAIN, RENDER)."""
-    for _, chain in groupby(lines, key=lambda line: line.chain):
-        last: tuple[int, str] | None = None
-        for line in chain:
-            if line.number == 0:
-                yield Finding("RENDER", line.file, 0, "an empty file")
-            if line.item is None:
-                last = None  # its own finding says why
-                continue
-            here = _link(line.item)
-            before = last or ((line.first - 1, "") if line.number == 1 else None)
-            if before and (broken := _break(before, here)):
-                law, reason = broken
-                yield Finding(law, *line.place, reason)
-            last = here[:2]
+    for _, group in groupby(lines, key=lambda line: line.chain):
+        chain = list(group)
+        yield from (Finding("RENDER", line.file, 0, "an empty file") for line in chain if line.number == 0)
+        yield from _strays(chain) if _is_parted(chain) else _gaps(chain)
+
+
+def _is_parted(chain: Sequence[Line]) -> bool:
+    """Whether two lines have one number, or numbers were skipped over another side: a fork is nobody's fault."""
+    items = [line.item for line in chain if line.item is not None]
+    numbers = {_link(item)[:2] for item in items}
+    return len({number for number, _ in numbers}) < len(numbers) or any(isinstance(i, Seal) and i.over for i in items)
+
+
+def _gaps(chain: Sequence[Line]) -> Iterator[Finding]:
+    last: tuple[int, str] | None = None
+    for line in chain:
+        if line.item is None:
+            last = None  # its own finding says why
+            continue
+        here = _link(line.item)
+        before = last or ((line.first - 1, "") if line.number == 1 else None)
+        if before and (broken := _break(before, here)):
+            law, reason = broken
+            yield Finding(law, *line.place, reason)
+        last = here[:2]
+
+
+def _strays(chain: Sequence[Line]) -> Iterator[Finding]:
+    """Where the chain parted: what stands twice, and what follows a line that is not there."""
+    ids = {line.item.id for line in chain if line.item is not None}
+    told = set[str]()
+    for line in chain:
+        if line.item is None:
+            continue
+        number, id_, before = _link(line.item)
+        if id_ in told:
+            yield Finding("RENDER", *line.place, f"number {number} stands twice")
+        elif number > 1 and before not in ids:
+            yield Finding("CHAIN", *line.place, f"number {number} follows {before[:12]}, which is not there")
+        told.add(id_)
 
 
 def _link(item: Record | Seal) -> tuple[int, str, str]:
