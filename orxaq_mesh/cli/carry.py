@@ -128,8 +128,8 @@ def told(united: Any) -> None:
         return
     call().say(f"united: epoch {united.epoch}")
     if united.left:
-        call().say(f"  {united.left} epochs of this hub lie on the side that was left: mesh divergence")
+        call().say(f"  epochs of this hub on the side that was left: {united.left}; see mesh divergence")
     if united.waiting:
-        call().say(f"  {united.waiting} records wait to be judged: mesh sync")
+        call().say(f"  records that wait to be judged: {united.waiting}; mesh sync does it")
     if united.mended:
-        call().say(f"  {united.mended} files were damaged and are mended")
+        call().say(f"  files that were damaged, and are mended: {united.mended}")
