@@ -19,6 +19,7 @@ from orxaq_mesh.store import Change
 from orxaq_mesh.voting import BY_SEALER, BY_VOTER, BY_VOTES
 from tests import format_page
 from tests.builder import Trunk
+from tests.mischief import Mischief
 from tests.test_format import Crowd, agree, damaged, put
 
 Files = dict[str, bytes]
@@ -160,6 +161,18 @@ def test_RENDER_two_implementations_agree_on_damaged_forks(tmp_path_factory: pyt
     path = dice.choice(sorted(files))
     told = agree(tmp_path_factory.mktemp("damaged"), {**files, path: damaged(files[path], dice)})
     assert not told["ok"]
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=5)
+def test_SET_two_implementations_agree_on_what_liars_lay_into_the_tree(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    fork, dice = Fork(seed), random.Random(seed)
+    pens = [pen for side in fork.sides for pen in side.trunk.pens.values()]
+    bad = Mischief(fork.files(), pens, dice).done(dice.randrange(1, 14))
+    steps = dice.choice(([], [fork.files()], [fork.before], [fork.sides[0].trunk.files, fork.files()]))
+    agree_however_read(tmp_path_factory.mktemp("liars"), [*steps, bad])
 
 
 def test_the_worked_fork_is_what_the_verifier_finds(tmp_path: Path) -> None:

@@ -54,16 +54,16 @@ class Ledger:
         if over is None:
             raise Lacking("EPOCH: what it is over does not stand")
         if seal.over and seal.over in self.back(seal.parent):
-            raise Unsound("EPOCH: it is over one beneath it")
+            raise Lacking("EPOCH: it is over one beneath it")
         if seal.epoch != max(before.epoch, over.epoch) + 1:
-            raise Unsound(f"EPOCH: {seal.epoch} is not next")
+            raise Lacking(f"EPOCH: {seal.epoch} is not next")
         if seal.rules != 1:
             raise Unsound("RULES: other rules")
+        if before.epoch:
+            self.may_seal(before, seal)
         runs = {log: self.run(before, log, *head) for log, head in seal.heads.items()}
         ledger = self.id or next(iter(runs.values()))[0].id
         first = None if before.epoch else self.founding(seal, runs, ledger)
-        if not first:
-            self.may_seal(before, seal)
         for log, run in runs.items():
             if len(run) > 1 and not before.admitted(log):
                 raise Unsound(f"SEAL: {log} is not admitted")
@@ -112,12 +112,13 @@ class Ledger:
         return key
 
     def proof(self, member: Member | None, log: str, pair: list[str]) -> None:
-        if not set(pair) <= self.records.keys():
-            raise Lacking("CHAIN: half of a proof is missing")
-        one, other = (self.records[id_] for id_ in pair)
-        same = one.id < other.id and one.log == other.log == log and one.seq == other.seq
-        if not (member and same and self.stands(one, member.key) and self.stands(other, member.key)):
+        if not member or pair[0] >= pair[1]:
             raise Unsound(f"PREFIX: no proof against {log}")
+        one, other = (self.records.get(id_) for id_ in pair)
+        if not one or not other or not one.log == other.log == log or one.seq != other.seq:
+            raise Lacking(f"PREFIX: no two records that prove something against {log}")
+        if not (self.stands(one, member.key) and self.stands(other, member.key)):
+            raise Lacking(f"PREFIX: no two signatures that prove something against {log}")
 
     # 6. The tree of seals.
 
