@@ -295,6 +295,7 @@ class Ledger:
     def _want(self, news: News) -> None:
         """Of the seals that do not stand, those stay that a key signed: what they lack is remembered (law SEAL)."""
         came = {seal.id for seal in news.seals}
+        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if id_ not in self.spine.stood}
         for id_, broken in self.spine.held.items():
             seal = self.spine.seals[id_]
             if not self.spine.standing.is_signed(seal):
