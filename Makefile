@@ -7,11 +7,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 ROUNDS ?= 50
 SEED ?= 0
-STEPS ?= 2000
+STEPS ?= 500
+RUNS ?= 300
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types docs bench race sim fix clean
+.PHONY: help demo test check format lint types docs bench race sim chaos crash fix clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -46,10 +47,16 @@ bench: $(READY) ## the table of ratios; also written as JSON
 race: $(READY) ## twenty processes race for one lease (ROUNDS=50)
 	@MESH_RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q -o faulthandler_timeout=900 tests/race
 
-sim: $(READY) ## the fold's properties with many examples, then long schedules of a fleet (SEED=0 STEPS=2000)
+sim: $(READY) ## the fold's properties with many examples, then long schedules of a fleet (SEED=0 STEPS=500)
 	@SEED=$(SEED) STEPS=$(STEPS) $(BIN)/python -m pytest -q --hypothesis-profile=long --hypothesis-seed=$(SEED) \
 		tests/test_fold_properties.py
 	@$(BIN)/python -m tests.sim --seed $(SEED) --steps $(STEPS) --runs 20
+
+crash: $(READY) ## kill a publish at every system call, not at a sample of them
+	@MESH_CRASH_POINTS=all $(BIN)/python -m pytest -q -o faulthandler_timeout=900 tests/crash
+
+chaos: $(READY) ## simulator, recorded histories, crash points, two hubs, mutants: one report in build/ (SEED=0 RUNS=300)
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --runs $(RUNS)
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,6 +1,6 @@
-"""What stands behind the real ports in a simulation: hub, clock, journal, push budget, signatures.
+"""What stands behind the real ports in a simulation: clock, journal, push budget, signatures.
 
-Every fault comes in here, so the code under test has no hooks. `Crash` ends a node between two effects.
+Every fault comes in here and in `hub`, so the code under test has no hooks. `Crash` ends a node between two effects.
 """
 
 from __future__ import annotations
@@ -8,19 +8,28 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orxaq_mesh import standing
-from orxaq_mesh.errors import Unreachable
+import orjson
+
+from orxaq_mesh import fold, keys, spine
+from orxaq_mesh.home import journal_lines
 from orxaq_mesh.home.budget import spend
-from orxaq_mesh.keys import SecretKey
-from orxaq_mesh.store import Oid, Outcome, Pushed
-from orxaq_mesh.store.memory import MemoryCommit, MemoryHub
-from tests.sim.checks import hold
+from orxaq_mesh.keys import SecretKey, namespace
+from orxaq_mesh.kinds import State
+from orxaq_mesh.record import Value, canonical, unsigned
+from orxaq_mesh.sync import performer
+from tests import builder
 
 if TYPE_CHECKING:
+    from tests.sim.node import SimNode
     from tests.sim.world import World
+
+MAX_JOURNAL_BYTES = 12_000
+RUNG_RECORDS = 12
+"""Small, so that journals are compacted often, and states of the past are kept."""
 
 
 class Crash(BaseException):
@@ -43,12 +52,12 @@ class SimClock:
 class SimBudget:
     """The push budget's own arithmetic, without its file."""
 
-    def __init__(self, interval_ms: int, burst: int) -> None:
-        self.interval_ms, self.burst, self.full_at_ms = interval_ms, burst, 0
+    def __init__(self, node: SimNode, interval_ms: int, burst: int) -> None:
+        self.node, self.interval_ms, self.burst, self.full_at_ms = node, interval_ms, burst, 0
 
     def take(self, now_ms: int) -> int:
         wait_ms, self.full_at_ms = spend(self.full_at_ms, now_ms, self.interval_ms, self.burst)
-        hold(not wait_ms, "PUSH", f"a push {wait_ms} ms before its budget allows it (20)")
+        self.node.world.laws.hold(not wait_ms, 20, f"{self.node.name} pushes {wait_ms} ms before its budget allows it")
         return wait_ms
 
     def wait_ms(self, now_ms: int) -> int:
@@ -56,89 +65,101 @@ class SimBudget:
 
 
 class SimJournal:
-    """A journal as a list; what an append brought is either all there or, after a crash, not at all."""
+    """A journal's bytes, in the real journal's own form. A crash in the middle of an append leaves a torn last line.
+
+    Attributes:
+        data: what lies on the disk, a line an append.
+        entries: what the running process has read of it or added.
+    """
 
     path = "journal"
-    size = 0
 
-    def __init__(self, world: World, name: str) -> None:
-        self.world, self.name = world, name
-        self.entries: list[dict[str, Any]] = []
-
-    def append(self, *entries: dict[str, Any]) -> None:
-        if entries:
-            self.world.maybe_crash(self.name, "before the journal")
-            self.entries.extend(entries)
-            self.world.checks.journalled(self.name, entries)
-            self.world.maybe_crash(self.name, "after the journal")
-
-    def settle(self) -> None:
-        """Nothing is torn."""
-
-
-class SimHub(MemoryHub):
-    """The hub, and the pushes that its network still carries."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self.world, self.down = world, False
-        self.late: list[tuple[str, Oid | None, Oid, Mapping[Oid, MemoryCommit]]] = []
-
-    def receive(self, branch: str, expected: Oid | None, new: Oid, commits: Mapping[Oid, MemoryCommit]) -> Pushed:
-        pushed = super().receive(branch, expected, new, commits)
-        if pushed.outcome is Outcome.COMMITTED and branch == "mesh":
-            self.world.checks.trunk_moved(new)
-        return pushed
-
-
-class Port:
-    """One node's line to the hub, with the faults of the hour."""
-
-    def __init__(self, hub: SimHub, name: str) -> None:
-        self.hub, self.name, self.world = hub, name, hub.world
+    def __init__(self, node: SimNode) -> None:
+        self.node, self.data, self.entries = node, b"", list[Any]()
 
     @property
-    def commits(self) -> Mapping[Oid, MemoryCommit]:
-        return self.hub.commits
+    def size(self) -> int:
+        return len(self.data)
 
-    def tips(self) -> dict[str, Oid]:
-        self._cross("reading the hub")
-        return self.hub.tips()
+    def open(self) -> None:
+        """A new process reads what the disk has; what never finished is put aside."""
+        self.entries, size = journal_lines.read(self.data)
+        if size < len(self.data):
+            self.node.world.count("torn journal")
+        self.data = self.data[:size]
 
-    def send(self, oid: Oid) -> MemoryCommit | None:
-        return self.hub.send(oid)
+    def append(self, *entries: Mapping[str, Any]) -> None:
+        if not entries:
+            return
+        line = journal_lines.dump(entries)
+        self.node.point("before the journal")
+        try:
+            self.node.point("in the middle of the journal")
+        except Crash:
+            self.data += line[: 1 + len(line) // 3]
+            raise
+        self.data += line
+        self.entries += entries
+        self.node.world.checks.journalled(self.node, entries)
+        self.node.point("after the journal")
 
-    def receive(self, branch: str, expected: Oid | None, new: Oid, commits: Mapping[Oid, MemoryCommit]) -> Pushed:
-        self._cross("a push")
-        world, name = self.world, self.name
-        fate = world.fate()
-        world.note(f"{name} pushes {branch} {str(expected)[:7]}..{new[:7]}{f' ({fate})' if fate else ''}")
-        if fate in ("never sent", "late", "answer lost"):
-            world.checks.unsure.add(new)
-        match fate:
-            case "vetoed":
-                return Pushed(Outcome.LOST, "pre-receive hook declined", vetoed=True)
-            case "never sent":
-                return Pushed(Outcome.UNKNOWN, "the connection died")
-            case "late":
-                self.hub.late.append((branch, expected, new, commits))
-                return Pushed(Outcome.UNKNOWN, "the connection died")
-            case "doubled":
-                self.hub.late.append((branch, expected, new, commits))
-        known = new in world.checks.history
-        pushed = self.hub.receive(branch, expected, new, commits)
-        world.maybe_crash(name, "after a push")
-        if fate == "answer lost":
-            return Pushed(Outcome.UNKNOWN, "the connection died")
-        if not known:
-            world.checks.pushed(branch, new, pushed)
-        return pushed
+    def rewrite(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Compaction: a crash leaves the old journal or the new one."""
+        data = b"".join(journal_lines.dump([entry]) for entry in entries)
+        self.node.point("before the journal is compacted")
+        self.data = data
+        self.entries = journal_lines.read(data)[0]
+        self.node.point("after the journal is compacted")
 
-    def _cross(self, what: str) -> None:
-        self.world.now_ms += self.world.random.randrange(1, 20)
-        self.world.maybe_crash(self.name, f"before {what}")
-        if self.hub.down or self.name in self.world.cut:
-            raise Unreachable(f"the hub did not answer {what}")
+    def without_last(self, count: int) -> bytes:
+        """The bytes of a backup, taken `count` appends ago; the identity is never lost."""
+        lines = self.data.splitlines(keepends=True)
+        return b"".join(lines[: max(1, len(lines) - count)])
+
+
+class PatientBudget(SimBudget):
+    """The same budget, for a command that sleeps until it may push: the world's time passes."""
+
+    def __init__(self, other: SimBudget) -> None:
+        super().__init__(other.node, other.interval_ms, other.burst)
+        self.other, self.full_at_ms = other, other.full_at_ms
+
+    def wait_ms(self, now_ms: int) -> int:
+        self.node.world.now_ms += super().wait_ms(now_ms)
+        return 0
+
+    def take(self, now_ms: int) -> int:
+        super().take(now_ms)
+        self.other.full_at_ms = self.full_at_ms
+        return 0
+
+
+class SimFile:
+    """One file of the cache."""
+
+    data: bytes | None = None
+
+    def read(self) -> Any:
+        return orjson.loads(self.data) if self.data else None
+
+
+def _write(file: SimFile, data: bytes) -> None:
+    file.data = data
+
+
+class SimLadder:
+    """The ladder's rungs (`sync.ladder`), in memory and never thinned."""
+
+    def __init__(self) -> None:
+        self.rungs: dict[int, bytes] = {}
+
+    def climb(self, rungs: list[State]) -> None:
+        self.rungs |= {state.epoch: fold.snapshot(state) for state in rungs}
+        rungs.clear()
+
+    def below(self, epoch: int) -> State | None:
+        self.rungs = {at: data for at, data in self.rungs.items() if at <= epoch}
+        return fold.restore(self.rungs[max(self.rungs)]) if self.rungs else None
 
 
 def fast_sign(key: SecretKey, space: str, message: bytes) -> str:
@@ -146,15 +167,33 @@ def fast_sign(key: SecretKey, space: str, message: bytes) -> str:
     return base64.b64encode(hashlib.sha512(key.public.raw + space.encode() + message).digest()).decode()
 
 
+def real_sign(key: SecretKey, space: str, message: bytes) -> str:
+    return key.sign(space, message)
+
+
 def _fast_verify(key: bytes, space: str, message: bytes, sig: str) -> bool:
     return sig == base64.b64encode(hashlib.sha512(key + space.encode() + message).digest()).decode()
 
 
+def _fast_line(value: Value, key: SecretKey, ledger_id: str | None) -> bytes:
+    return canonical({**value, "sig": fast_sign(key, namespace(ledger_id), unsigned(value))})
+
+
 @contextlib.contextmanager
-def fast_signatures() -> Iterator[None]:
-    """Within it the ledger takes `fast_sign`'s signatures, and no others."""
-    real, standing.verify = standing.verify, _fast_verify
-    try:
+def simulated(real_signatures: bool) -> Iterator[None]:
+    """Within it journals are compacted early; and, if wanted, `fast_sign`'s signatures count, and no others."""
+    swaps: list[tuple[Any, str, Any]] = [
+        (performer, "MAX_JOURNAL_BYTES", MAX_JOURNAL_BYTES),
+        (performer, "atomic_write", _write),
+        (performer, "read_json_cache", SimFile.read),
+        (spine, "RUNG_RECORDS", RUNG_RECORDS),
+    ]
+    if not real_signatures:
+        swaps.append((builder, "sign", _fast_line))
+        rooms = [room for name, room in sorted(sys.modules.items()) if name.startswith("orxaq_mesh")]
+        swaps += [(room, "verify", _fast_verify) for room in rooms if getattr(room, "verify", None) is keys.verify]
+    with contextlib.ExitStack() as stack:
+        for room, name, fake in swaps:
+            stack.callback(setattr, room, name, getattr(room, name))
+            setattr(room, name, fake)
         yield
-    finally:
-        standing.verify = real
