@@ -296,9 +296,14 @@ class Ledger:
         """Of the seals that do not stand, those stay that a key signed: what they lack is remembered (law SEAL)."""
         came = {seal.id for seal in news.seals}
         self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if id_ not in self.spine.stood}
-        for id_, broken in self.spine.held.items():
+        for id_, broken in list(self.spine.held.items()):
             seal = self.spine.seals[id_]
             if not self.spine.standing.is_signed(seal):
+                continue
+            if id_ in came and news.is_full(epoch_place(seal.epoch).file):
+                self.spine.drop(seal)
+                reason = f"a seal of {seal.log} that does not stand, in a file that is full of them"
+                news.found(Finding("LIVE", *epoch_place(seal.epoch), reason), seal.line)
                 continue
             if id_ in came and seal.parent not in self.spine.held:
                 news.tell(broken.finding)

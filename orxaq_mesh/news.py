@@ -21,6 +21,9 @@ from orxaq_mesh.record import SEGMENT_LINES, BadLine, Record, Seal, line_id, log
 from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.standing import Finding
 
+FULL_BYTES = 1 << 20
+"""An honest segment of the spine is shorter; a store reads four times as much, and what is longer it refuses."""
+
 
 class FileChange(Protocol):
     """One file of two trees: its bytes before and after (`store.Change` is one)."""
@@ -95,6 +98,10 @@ class News:
             self.disorder.add(finding.file)
         else:
             self.bad.setdefault(finding.file, set()).add(bad)
+
+    def is_full(self, path: str) -> bool:
+        """Whether a file is so long that no more of what is of no use may stay in it (law LIVE)."""
+        return path in self.files and len(self.files[path].new or b"") > FULL_BYTES
 
     def read(self, changes: Iterable[FileChange]) -> None:
         """Take in files, and, where they are read as wholes, what this node holds of those that are gone."""

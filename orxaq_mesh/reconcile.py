@@ -75,7 +75,7 @@ def render(
     files = {}
     for path, lines in sorted(added.items()):
         old = read(path) or b""
-        new = union(old, *lines)
+        new = poured(old, *lines)  # the old tree may be damaged, and what is no line stays behind
         if new != old:
             files[path] = new
     return files

@@ -338,6 +338,8 @@ class Performer:
             self.ladder.climb(self.engine.ledger.spine.rungs)
             return self.ladder.below(beneath) or kinds.new_state()
         lost = self.engine.trunk is not None and not self._still_has(self.engine.trunk)  # the store went away (CACHE)
+        if lost:
+            self.ladder.below(-1)
         return kinds.new_state() if lost else None
 
     def _moved_on(self, trunk: Oid | None, changes: Sequence[Change]) -> bool:
@@ -461,6 +463,7 @@ class Performer:
                     ledger.read(item for item in items if isinstance(item, Change))
                 if ledger.state.seal == kept["state"]["seal"]:
                     return ledger, kept["trunk"], dict(kept["quiet_outboxes"])
+        self.ladder.below(-1)  # which side the rungs lie on is not known any more
         return Ledger(self.identity.ledger), None, {}
 
     def _still_has(self, trunk: Any) -> bool:
