@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orxaq_mesh import status as status_room
 from orxaq_mesh.errors import MeshError
@@ -229,14 +229,17 @@ def _ledger(mesh: Mesh) -> Iterator[Finding]:
     for alarm in found["alarms"]:
         if away and alarm["law"] == "CLOSED":
             continue  # `_hub` says so already
-        yield Finding(BAD, "ledger", f"{alarm['law']}: {alarm['reason']}", f"mesh explain {alarm['law']}; mesh verify")
-    if any(node["log"] == found["log"] and node["standing"] == "suspended" for node in found["nodes"]):
-        what = "this node's key is suspended: it signed two histories (a copied home, or a restored backup)"
-        yield Finding(BAD, "ledger", what, "mesh node rotate")
+        yield Finding(BAD, "ledger", f"{alarm['law']}: {alarm['reason']}", _next_step(alarm))
     if found["pending"]:
         yield Finding(LOOK, "ledger", f"{found['pending']} records wait to reach the hub", "mesh sync")
     if not found["alarms"] and not fault:
         yield Finding(GOOD, "ledger", f"epoch {found['epoch']}, no alarm")
+
+
+def _next_step(alarm: dict[str, Any]) -> str:
+    """The command that an alarm names in its words; else those that say more of the law and the place."""
+    named = re.findall(r"mesh (?:node rotate|proof [a-z0-9._-]+)", alarm["reason"])
+    return named[-1] if named else f"mesh explain {alarm['law']}; mesh verify"
 
 
 def _mend(mesh: Mesh) -> Iterator[Finding]:

@@ -88,12 +88,14 @@ class Engine:
         self.stale: tuple[str | None, int] = (None, 0)
         self.outrun = False  # the trunk is known to have moved on: read it before the next seal
         self.broken: MeshError | None = None
-        self.findings: tuple[Finding, ...] = _all(ledger.flaws)
+        self.findings: tuple[Finding, ...] = (*_all(ledger.flaws), *_suspects(ledger, me.log))
         self.parted = ""
         self._dug: Ledger | None = (
             None  # what asked to be read from further back: it knows what the tree lost meanwhile
         )
         ledger.offer(self.pen.pending)
+        self._restored_backup()  # nothing is signed beside what the snapshot shows of this log, hub or no hub
+        self.parted = ""  # but it is told when it was read
 
     def step(self, given: Input, now: Now) -> list[Effect]:
         """Take in one input, and say what to do about it, in order."""
@@ -261,7 +263,7 @@ class Engine:
             trial.mends.setdefault(finding.file, None)  # what a link or a folder replaced is held, and is put back
             others = [other for other in trial.flaws.get(finding.file, ()) if other != finding]
             trial.flaws[finding.file] = [finding, *others]
-        known, self.findings = self.findings, (*_all(trial.flaws), *_suspects(trial))
+        known, self.findings = self.findings, (*_all(trial.flaws), *_suspects(trial, self.pen.me.log))
         return [Say("alarm", finding._asdict()) for finding in self.findings if finding not in known]
 
     def _alarm(self, findings: Sequence[Finding]) -> list[Effect]:
@@ -282,9 +284,14 @@ class Engine:
             return []
         what = f"the hub has seq {seq} of {self.pen.me.log} ({id_[:12]}), "
         what += f"this node's journal ends at {self.pen.last[0]} ({self.pen.last[1][:12]})"
-        self.broken = MeshFault(f"{what}: restored from a backup, or a copied key?", hint="mesh node rotate")
+        doubt = f"{what}: restored from a backup, or a copied key?"
+        self.broken = MeshFault(doubt, hint="mesh node rotate")
+        alarm = Finding(
+            "CHAIN", *log_place(self.pen.me.log, seq), f"{doubt} mesh node rotate gives this node another key"
+        )
+        self.findings += (alarm,)
         known, self.parted = self.parted, what
-        return [] if known == what else [Say("alarm", {"law": "CHAIN", "reason": what})]
+        return [] if known == what else [Say("alarm", alarm._asdict())]
 
     def _interval_ms(self, reading_ms: int = 0) -> int:
         """How long until the next reading: soon while something is awaited, and three times a watched ttl.
@@ -308,7 +315,7 @@ class Engine:
         for intent in list(self.intents.values()):
             if intent.wait and self.look_begun_ms is not None:
                 continue
-            if kinds.KINDS[intent.kind].offline and intent.id not in self.record_of:
+            if kinds.KINDS[intent.kind].offline and intent.id not in self.record_of and self.broken is None:
                 effects += self._draft(intent, now)
             if intent.id in self.intents:
                 effects.append(self._tell(intent, answers.unreached(error, self.record_of.get(intent.id))))
@@ -576,10 +583,12 @@ def _all(flaws: Mapping[str, Sequence[Finding]]) -> tuple[Finding, ...]:
     return tuple(finding for path in sorted(flaws) for finding in flaws[path])
 
 
-def _suspects(ledger: Ledger) -> Iterator[Finding]:
+def _suspects(ledger: Ledger, own: str) -> Iterator[Finding]:
     """Whose key is known to have signed two histories, and is not suspended yet (laws CHAIN, PREFIX)."""
     for log, (one, _) in sorted(ledger.proofs().items()):
         what = f"{log} signed number {one.seq} twice: the next epoch suspends it; mesh proof {log} shows it to anyone"
+        if log == own:
+            what += ". This is this node's key: mesh node rotate gives it another"
         yield Finding("CHAIN", *log_place(log, one.seq), what)
 
 

@@ -14,7 +14,7 @@ import hashlib
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orxaq_mesh.errors import InvalidLedger, MeshError, Unreachable, Usage
+from orxaq_mesh.errors import MeshError, MeshFault, Unreachable, Usage
 from orxaq_mesh.home.clock import Clock, boot_id
 from orxaq_mesh.home.files import read_json_cache
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FRESH_MS = 5_000
 """`mesh status` does not repeat a reading of the hub that is younger than this."""
-RECOVERY = "recovery"
+RECOVERY, SUSPENDED = "recovery", "suspended"
 
 
 class Node(Protocol):
@@ -139,9 +139,12 @@ def _nothing_new(mesh: Node, identity: dict[str, Any]) -> bool:
 
 
 def _read_hub(mesh: Node) -> MeshError | None:
+    """What keeps the hub from being read, or this node from acting on what it reads."""
     try:
         mesh.observe()
-    except (Unreachable, InvalidLedger) as error:
+    except Usage:
+        raise
+    except MeshFault as error:
         return error
     return None
 
@@ -180,7 +183,7 @@ def screen(
         "tip_age_s": _age_s(state.get("at")),
         "read_age_s": reading["age_ms"] // 1000 if reading else None,
         "offline": offline,
-        "alarms": _alarms(kept, state, reading, fault),
+        "alarms": [*_alarms(kept, state, reading, fault), *_own_alarms(identity["log"], members)],
         "nodes": [member for member in members if RECOVERY not in member["roles"]],
         "leases": [_lease(row) for row in slices.get("lease", ())],
         "pending": kept.get("pending", 0),
@@ -236,13 +239,24 @@ def _alarms(
             {"law": "CLOSED", "reason": f"the hub cannot be reached; {since}: {fault.what}", "read_age_s": age_s}
         )
     found += [dict(alarm) for alarm in kept.get("alarms", ())]
-    if not found and (broken := kept.get("broken")):
+    broken = fault.what if fault and not isinstance(fault, Unreachable) else kept.get("broken")
+    if broken and not found:
         found.append({"law": "CLOSED", "reason": broken})
     if doubt := state.get("doubt"):
         epoch, log = doubt
         reason = f"the seal of epoch {epoch}, by {log}, claims another state than this node computes"
         found.append({"law": "DIGEST", "reason": reason})
     return found
+
+
+def _own_alarms(log: str, nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What this node itself must know of its standing, and the way back."""
+    if not any(node["log"] == log and node["standing"] == SUSPENDED for node in nodes):
+        return []
+    what = "this node's key is suspended: it signed two histories (a copied home, or a restored backup)"
+    return [
+        {"law": "PREFIX", "reason": f"{what}; mesh node rotate gives this node another key, which an admin lets in"}
+    ]
 
 
 def _age_s(at: str | None) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,33 @@ def test_alarms_stand_on_top() -> None:
         first[3].split(":")[0],
     ]
     assert "99 s ago" in first[0]
+
+
+def words(found: dict[str, Any]) -> list[str]:
+    return ["".join(getattr(part, "words", part) for part in line) for line in lines(found)]
+
+
+def test_PREFIX_a_suspended_node_stands_on_the_screen_until_it_is_back_under_another_key() -> None:
+    snapshot = kept()
+    rows = snapshot["state"]["slices"]["node"]  # type: ignore[index]
+    row = next(row for row in rows if row[1] == "elm")
+    row[4] = "suspended"
+    found = screen(ME, snapshot, {"age_ms": 3000, "sure": True})
+    assert any("elm" in line and "suspended: its key signed two histories" in line for line in words(found))
+    assert found["alarms"] == []
+    own = screen({**ME, "node": "elm", "log": row[0]}, snapshot, {"age_ms": 3000, "sure": True})
+    (alarm,) = own["alarms"]
+    assert alarm["law"] == "PREFIX"
+    assert "mesh node rotate" in alarm["reason"]
+    assert words(own)[0].startswith("ALARM PREFIX: this node's key is suspended")
+    rows.append(["elm-00000000", "elm", row[2], ["node"], "admitted", 9, 0, "", ""])
+    assert not any("suspended" in line for line in words(screen(ME, snapshot, {})))
+
+
+def test_SEEN_how_fresh_it_is_is_always_said() -> None:
+    found = screen(ME, kept(), {"age_ms": 3000, "sure": True})
+    assert words({**found, "tip_age_s": 3 * 3600})[0].endswith("read 3 s ago, last new seal 3 h ago")
+    assert words(screen(ME, kept(), {}))[0].startswith("hub     https://host/fleet.git  never read, last new seal ")
 
 
 def test_a_home_without_a_snapshot_has_an_empty_screen() -> None:

@@ -168,6 +168,50 @@ def test_CHAIN_a_restored_backup_comes_back_with_another_key(oak: Mesh, tmp_path
     expect_rotated(oak, old)
 
 
+def restored(oak: Mesh, backup: Path) -> None:
+    """The journal as it was before oak published once more."""
+    shutil.copy(oak.home.journal, backup)
+    oak.publish("builds", "done", {})
+    shutil.copy(backup, oak.home.journal)
+
+
+def test_CHAIN_a_journal_that_is_known_to_be_behind_signs_nothing_offline_either(
+    oak: Mesh, hub: Hub, tmp_path: Path
+) -> None:
+    restored(oak, tmp_path / "backup")
+    before = oak.home.journal.read_bytes()
+    hub.path.rename(tmp_path / "away")
+    with pytest.raises(MeshFault, match="restored from a backup"):
+        oak.publish("builds", "done", {})
+    assert oak.home.journal.read_bytes() == before
+    (alarm,) = oak.status(offline=True)["alarms"]
+    assert (alarm["law"], "mesh node rotate" in alarm["reason"]) == ("CHAIN", True)
+
+
+def test_CHAIN_what_a_restored_journal_signed_beside_the_hubs_log_is_void_and_proves_nothing(
+    oak: Mesh, hub: Hub, tmp_path: Path
+) -> None:
+    """Nobody has seen it: it is named, and never published."""
+    shutil.copytree(oak.home.cache, tmp_path / "cache")
+    restored(oak, tmp_path / "backup")
+    shutil.rmtree(oak.home.cache)
+    shutil.copytree(tmp_path / "cache", oak.home.cache)
+    hub.path.rename(tmp_path / "away")
+    for number in range(3):
+        with pytest.raises(Unreachable):
+            oak.publish("builds", "offline", {"n": number})
+    (tmp_path / "away").rename(hub.path)
+    old = oak.identity().log
+    answer = oak.rotate()
+    assert [lost["body"]["payload"]["n"] for lost in answer.facts["void"]] == [0, 1, 2]
+    expect_rotated(oak, old)
+    assert not oak.history().ledger.proven
+    published = "".join(
+        hub.git("show", f"mesh:{file}") for file in hub.git("ls-tree", "-r", "--name-only", "mesh").split()
+    )
+    assert "offline" not in published
+
+
 def test_NODE_3_a_revoked_node_cannot_rotate(oak: Mesh, hub: Hub, tmp_path: Path) -> None:
     elm = joined(tmp_path, hub, oak, "elm")
     oak.revoke("elm", "lost")

@@ -18,6 +18,7 @@ from orxaq_mesh.cli.app import Command, Deed, Trial
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import call
 from orxaq_mesh.cli.complete import nodes
+from orxaq_mesh.cli.ledger import about
 from orxaq_mesh.cli.values import age
 
 app = new_app("node", "Who belongs to the fleet.")
@@ -77,10 +78,14 @@ def rotate() -> None:
 
     value = {"node": me.node, "log": me.log, "fingerprint": fingerprint(mesh.public_key())}
     if answer.result == WAITS:
-        says = f"the old key of {me.node} signed two histories; the new one waits for an admin: mesh admit {me.node}"
-        report(answer, value, f"{says} --fingerprint {value['fingerprint']}", value["fingerprint"])
-        return
-    report(answer, value, f"{me.node} has a new key: {value['fingerprint']}", value["fingerprint"])
+        twice = f"the old key of {me.node} signed two histories and is suspended; "
+        says = twice if answer.facts.get("suspended") else ""
+        says += f"{me.node} waits for an admin, who runs: mesh admit {me.node} --fingerprint {value['fingerprint']}"
+    else:
+        says = f"{me.node} has a new key: {value['fingerprint']}"
+    report(answer, value, says, value["fingerprint"])
+    for lost in answer.facts.get("void", ()):
+        call().note(f"void: {lost['kind']} {about(lost['body'])} ({lost['record'][:8]}); it never reached the hub")
 
 
 def _throwaway() -> str:

@@ -27,6 +27,12 @@ _FLAGS = {
 }
 
 
+_NOTES: dict[str, Part] = {
+    "waiting": "waits for mesh admit",
+    "suspended": Painted("suspended: its key signed two histories", "bad"),
+}
+
+
 def asked(argv: Sequence[str]) -> dict[str, Any] | None:
     """The options, if these words are `mesh status` and nothing that only Typer understands; else None."""
     options: dict[str, Any] = {}
@@ -57,7 +63,7 @@ def show(*, offline: bool) -> int:
 def lines(found: dict[str, Any]) -> list[list[Part]]:
     """The screen, line by line."""
     alarms: list[list[Part]] = [[Painted("ALARM ", "bad"), _alarm(alarm)] for alarm in found["alarms"]]
-    return [*alarms, *_head(found), *_nodes(found["nodes"], found["node"]), *_leases(found["leases"], found["nodes"])]
+    return [*alarms, *_head(found), *_nodes(found), *_leases(found["leases"], found["nodes"])]
 
 
 def _alarm(alarm: dict[str, Any]) -> str:
@@ -69,7 +75,7 @@ def _head(found: dict[str, Any]) -> list[list[Part]]:
     read = found["read_age_s"]
     how = "never read" if read is None else f"read {age(read * 1000)} ago"
     tip = found["tip_age_s"]
-    moved = f", tip {age(tip * 1000)} old" if tip is not None else ""
+    moved = f", last new seal {age(tip * 1000)} ago" if tip is not None else ""
     lines: list[list[Part]] = [
         [Painted("hub     ", "dim"), found["hub"], Painted(f"  {how}{moved}", "dim")],
         [
@@ -90,19 +96,26 @@ def _pending(found: dict[str, Any]) -> Part:
     return Painted(f"  {number} record{'s wait' if number != 1 else ' waits'} to be taken in", "warn") if number else ""
 
 
-def _nodes(nodes: list[dict[str, Any]], own: str) -> list[list[Part]]:
-    shown = [node for node in nodes if node["standing"] in ("admitted", "waiting")]
+def _nodes(found: dict[str, Any]) -> list[list[Part]]:
+    nodes, own = found["nodes"], found["log"]
+    here = {node["name"] for node in nodes if node["standing"] == "admitted"}
+    shown = [node for node in nodes if _is_shown(node, here)]
     gone = len(nodes) - len(shown)
     more = f"  and {gone} no longer in: mesh node list" if gone else ""
     rows: list[list[Part]] = [["NAME", "ROLES", "LAST WORD", "RECORDS", ""]]
     for node in shown:
         word = node["last_word_age_s"]
         last = "-" if word is None else f"{age(word * 1000)} ago"
-        note = "waits for mesh admit" if node["standing"] == "waiting" else "this node" if node["name"] == own else ""
+        note = _NOTES.get(node["standing"], "this node" if node["log"] == own else "")
         rows.append([Painted(node["name"], "name"), ", ".join(node["roles"]) or "-", last, str(node["seq"]), note])
-    if own not in {node["name"] for node in shown}:
-        rows.append([Painted(own, "name"), "-", "-", "-", "this node; an admin has to admit it"])
+    if own not in {node["log"] for node in shown}:
+        rows.append([Painted(found["node"], "name"), "-", "-", "-", "this node; an admin has to admit it"])
     return [[], [Painted(f"nodes   {len(shown)}", "bold"), Painted(more, "dim")], *_table(rows, rows)]
+
+
+def _is_shown(node: dict[str, Any], here: set[str]) -> bool:
+    """A suspended key stands in the list until its node is back under another one."""
+    return node["standing"] in ("admitted", "waiting") or (node["standing"] == "suspended" and node["name"] not in here)
 
 
 def _leases(leases: list[dict[str, Any]], nodes: list[dict[str, Any]]) -> list[list[Part]]:

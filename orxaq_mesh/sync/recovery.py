@@ -98,5 +98,10 @@ def _take_up(engine: Engine) -> None:
     log = engine.pen.me.log
     run = engine.ledger.authentic(log)
     engine.pen.last = (run[-1].seq, run[-1].id) if run else engine.ledger.state.heads.get(log, (0, NOTHING))
+    signed = {record.id for record in engine.pen.pending}
+    engine.pen.settle(engine.ledger)
+    # CHAIN: what was signed beside the hub's log must not go out, nor stand in its way: it would be a proof.
+    for id_ in engine.ledger.offered.keys() & signed - {record.id for record in engine.pen.pending}:
+        del engine.ledger.offered[id_], engine.ledger.waiting[id_]
     engine.seen = max(engine.seen, (engine.ledger.state.epoch, engine.ledger.state.seal))
     engine.broken, engine.parted = None, ""

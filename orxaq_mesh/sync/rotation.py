@@ -23,9 +23,9 @@ from orxaq_mesh.home.place import Home
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds.base import APPLIED
 from orxaq_mesh.kinds.node import WAITING, is_suspended, log_of, members
-from orxaq_mesh.record import NOTHING
+from orxaq_mesh.record import NOTHING, Value, log_place
 from orxaq_mesh.sync import PATIENCE_MS, settle
-from orxaq_mesh.sync.identity import Identity, identity_of
+from orxaq_mesh.sync.identity import Identity, identity_of, memory_of
 from orxaq_mesh.sync.performer import Performer
 from orxaq_mesh.sync.recovery import read_for_writing
 
@@ -36,6 +36,7 @@ def rotate(home: Home, settings: Settings) -> Answer:
     """Replace this node's key. The old key file stays where it is; nothing is signed with it any more.
 
     Where the old key is suspended, or known to have signed two histories, the answer's result is `waits`: for an admin.
+    Its facts name under `suspended` that key's log, under `void` what the old key signed and the hub will never see.
 
     Raises:
         MeshError: hub, disk, configuration or ledger is at fault. Run again, it goes on.
@@ -54,6 +55,7 @@ def rotate(home: Home, settings: Settings) -> Answer:
             wish = {"key": key.text}
             intent = Intent("rotate", "node.rotate", wish, asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS)
             answer = settle(performer, intent)
+        void = [] if is_new else _void(performer)
     if is_void:
         _write_down(home, old, name, key, NOTHING)
     if answer is None:
@@ -62,7 +64,8 @@ def rotate(home: Home, settings: Settings) -> Answer:
         raise answer.error
     if answer.verdict == APPLIED and answer.record is not None and answer.result != WAITS:
         _write_down(home, old, name, key, answer.record)
-    return answer
+    told = {"suspended": old.log if is_void else None, "void": void} if answer.verdict == APPLIED else {}
+    return answer._replace(facts={**answer.facts, **told})
 
 
 def _is_new(performer: Performer) -> bool:
@@ -75,6 +78,20 @@ def _is_void(performer: Performer) -> bool:
     """Whether what this key signs next has no effect: it signed two histories (laws CHAIN, PREFIX)."""
     ledger, log = performer.engine.ledger, performer.identity.log
     return is_suspended(ledger.next_state, log)
+
+
+def _void(performer: Performer) -> list[Value]:
+    """What this node signed under its old key and is not in the trunk: nobody will seal it any more."""
+    store, trunk = performer.store, performer.engine.trunk
+    files: dict[str, set[bytes]] = {}
+    lost = []
+    for record in memory_of(performer.journal).records:
+        path = log_place(record.log, record.seq).file
+        if path not in files:
+            files[path] = set(((store.read(trunk, path) if trunk else None) or b"").split(b"\n"))
+        if record.line not in files[path]:
+            lost.append({"record": record.id, "kind": record.kind, "seq": record.seq, "body": record.body})
+    return lost
 
 
 def _introduced(home: Home, settings: Settings, node: str, key: PublicKey) -> Answer:
