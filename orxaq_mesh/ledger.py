@@ -82,7 +82,7 @@ class Ledger:
         mends: path -> what a damaged file is to be; None: it is to go (law RENDER).
         flaws: path -> what is wrong with it.
         proven: log -> two records that its key signed for one seq (law CHAIN).
-        forks: epoch of a seal behind which the spine forked -> the highest epoch of any side that was left there.
+        forked: the epoch behind which the oldest fork ever seen lies; None: there was none.
         settles: whether what is decided behind the base is let go; else all of it stays to be looked at.
         wanted: id of a line that seals lack -> the epoch from which they would have to be read again.
         doubted: path -> (the lines that are somebody's, all that the tree has), of files with lines that are nobody's
@@ -98,7 +98,7 @@ class Ledger:
         self.mends: dict[str, bytes | None] = {}
         self.flaws: dict[str, list[Finding]] = {}
         self.proven: dict[str, tuple[Record, Record]] = {}
-        self.forks: dict[int, int] = {}
+        self.forked: int | None = None
         self.wanted: dict[str, int] = {}
         self.doubted: dict[str, tuple[bytes | None, bytes | None]] = {}
         self.rivals: frozenset[str] = frozenset()
@@ -109,7 +109,8 @@ class Ledger:
         """A ledger that goes on from here on its own; this one stays as it is."""
         twin = Ledger(anchored=self._anchored)
         twin.spine, twin.rivals, twin.settles = self.spine.fork(), self.rivals, self.settles
-        for name in ("waiting", "offered", "mends", "flaws", "proven", "wanted", "forks", "doubted"):
+        twin.forked = self.forked
+        for name in ("waiting", "offered", "mends", "flaws", "proven", "wanted", "doubted"):
             setattr(twin, name, dict(getattr(self, name)))
         return twin
 
@@ -229,24 +230,17 @@ class Ledger:
         records = self.spine.records.keys() | self.spine.extra.keys() | {record.id for record in news.records}
         # Whoever may push could make everybody read everything again, if it took no key (law LIVE).
         is_signed = self.spine.standing.is_signed
-        need = [self._reach(seal) for seal in news.old_seals if is_signed(seal)]
+        need = [_parent_epoch(seal) for seal in news.old_seals if is_signed(seal)]
         for seal in news.seals:
             if seal.parent not in seals and is_signed(seal):
-                need.append(self._reach(seal))
+                need.append(_parent_epoch(seal))
             half = next((id_ for pair in seal.proofs.values() for id_ in pair if id_ not in records), None)
             if (half or (seal.over and seal.over not in seals)) and is_signed(seal):
                 need.append(0)
         need += [self.wanted[id_] for id_ in self.wanted.keys() & news.came()]
-        if void != self.spine.void:
-            need += [epoch for epoch in self.forks if epoch < self.base.epoch]
+        if void != self.spine.void and self.forked is not None and self.forked < self.base.epoch:
+            need.append(self.forked)
         return min(need, default=None)
-
-    def _reach(self, seal: Seal) -> int:
-        """The epoch of a state that a seal's parent follows, or is: on the chain, or on a side that was left (FORK)."""
-        if seal.over is not None:
-            return 0
-        parent = seal.epoch - 1
-        return min([parent, *(fork for fork, top in self.forks.items() if fork < parent <= top)])
 
     def _hold(self, news: News) -> None:
         """What files lack that this node was sure of, it puts back: also where all is read again first (law RENDER)."""
@@ -308,7 +302,7 @@ class Ledger:
             if id_ in came and seal.parent not in self.spine.held:
                 news.tell(broken.finding)
             if broken.lacks is not None:
-                self.wanted[broken.lacks] = min(self._reach(seal), self.wanted.get(broken.lacks, seal.epoch))
+                self.wanted[broken.lacks] = min(_parent_epoch(seal), self.wanted.get(broken.lacks, seal.epoch))
 
     def _is_nobodys(self, item: Record | Seal, finding: Finding, news: News) -> bool:
         """A line that no known key signed. While seals lack something, whose key is unknown may still prove somebody."""
@@ -424,11 +418,8 @@ class Ledger:
         """Go on from the tip alone, where nothing behind the base is open any more (law CACHE)."""
         if self.spine.elections:
             epochs = {self.base.seal: self.base.epoch} | {id_: s.seal.epoch for id_, s in self.spine.stood.items()}
-            chain = {stood.seal.id for stood in self.spine.chain}
-            top = max(epoch for id_, epoch in epochs.items() if id_ not in chain)
-            for election in self.spine.elections:
-                fork = epochs[election.parent]
-                self.forks[fork] = max(top, self.forks.get(fork, 0))
+            oldest = min(epochs[election.parent] for election in self.spine.elections)
+            self.forked = oldest if self.forked is None else min(self.forked, oldest)
         if self.settles and self.spine.settled:
             heads = self.state.heads
             beneath = {r.id for r in self.spine.loose() if r.seq <= heads.get(r.log, (0, ""))[0]}
@@ -588,7 +579,7 @@ class Ledger:
             "elsewhere": sorted(spine.elsewhere),
             "extra": [record.line.decode() for record in spine.extra.values()],
             "flaws": flaws,
-            "forks": list(self.forks.items()),
+            "forked": self.forked,
             "keys": keys,
             "mends": {path: _text(right) for path, right in self.mends.items()},
             "proven": proven,
@@ -604,7 +595,7 @@ class Ledger:
             ValueError, KeyError, TypeError: these are no such values.
         """
         spine = self.spine
-        self.forks, self.wanted = dict(memo["forks"]), dict(memo["wanted"])
+        self.forked, self.wanted = memo["forked"], dict(memo["wanted"])
         spine.void, spine.elsewhere = dict(memo["void"]), frozenset(memo["elsewhere"])
         spine.cited = frozenset(memo["cited"])
         self.rivals = frozenset(memo["rivals"])
@@ -620,6 +611,11 @@ class Ledger:
 
 def _lines(segment: bytes | None) -> set[bytes]:
     return {line for line in (segment or b"").split(b"\n") if line}
+
+
+def _parent_epoch(seal: Seal) -> int:
+    """The epoch of the state that a seal follows, or of a younger one on its way: no rung is kept beside a fork."""
+    return 0 if seal.over is not None else seal.epoch - 1
 
 
 def _text(data: bytes | None) -> str | None:

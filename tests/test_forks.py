@@ -351,6 +351,32 @@ def test_SIG_what_only_its_follower_signs_is_somebodys_once_a_side_took_it_in() 
     assert verdicts(done)[covered.id].outcome == "applied"
 
 
+def test_RENDER_what_a_side_took_in_of_a_key_that_is_gone_by_now_stays_in_the_tree() -> None:
+    trunk = fleet("elm", "ash", "fir")
+    ours, theirs = side_of(trunk), side_of(trunk)
+    fir = theirs.pens["fir"]
+    value = {
+        **read_value(fir.draft("event.publish", {"topic": "t", "type": "x", "payload": {}})),
+        "sig": "A" * 86 + "==",
+    }
+    covered = read_record(canonical(value))
+    fir.seq, fir.prev = covered.seq, covered.id
+    theirs.seal(covered, word(fir), by=fir)
+    ours.seal(ours.oak.write("node.revoke", log=fir.log, reason="lost"))
+    say(ours, "oak", "elm", "ash")
+    trees = [trunk.files, ours.files, merged(ours.files, theirs.files)]
+    for _ in range(3):
+        found = same(trunk, *trees)
+        assert found.ledger.base is found.ledger.state
+        assert found.ledger.mends == {}
+        say(ours, "ash")
+        trees.append(merged(trees[-1], ours.files))
+    found.restart()
+    hurt = {path: data.replace(covered.line + b"\n", b"") for path, data in found.tree.items()}
+    found.read(hurt)
+    assert {**hurt, **found.ledger.mends} == trees[-2]
+
+
 def read_value(item: Record | Seal) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(item.line)
     return found
