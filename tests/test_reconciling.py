@@ -76,11 +76,16 @@ def test_SET_two_halves_come_together_with_one_command_each(fleet: Halves, elsew
     assert east["waiting"] == west["waiting"] == 2
     assert fleet.hubs["a"].tip() == fleet.hubs["b"].tip() == east["tip"]
     assert fleet.lines("a") == before
-    again = fleet.node("elm").reconcile(fleet.url("b"))
-    assert (again.moved, again.tip) == (False, east["tip"])
-    assert fleet.ok("elm", "sync")["pending"] == 0
-    assert fleet.node("ash").reconcile(fleet.url("a")).waiting == 0
-    *_, verdicts = fleet.agree(("oak", "elm", "ash"))
+    assert fleet.view("oak") == fleet.view("fir")
+
+
+def test_SEAL_one_more_pass_judges_what_the_other_side_had_taken_in(halves: Halves) -> None:
+    east, _ = halves.node("oak").reconcile(halves.url("b")), halves.node("fir").reconcile(halves.url("a"))
+    again = halves.node("elm").reconcile(halves.url("b"))
+    assert (again.moved, again.tip) == (False, east.tip)
+    assert halves.ok("elm", "sync")["pending"] == 0
+    assert halves.node("ash").reconcile(halves.url("a")).waiting == 0
+    *_, verdicts = halves.agree()
     assert [verdict.outcome for *_, verdict in verdicts] == ["applied"] * len(verdicts)
     assert len([record for record, *_ in verdicts]) == 7 + 4  # found, joined and admitted; then one from each
 
