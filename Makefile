@@ -56,7 +56,7 @@ crash: $(READY) ## kill a publish at every system call, not at a sample of them
 	@MESH_CRASH_POINTS=all $(BIN)/python -m pytest -q -o faulthandler_timeout=900 tests/crash
 
 chaos: $(READY) ## simulator, recorded histories, crash points, two hubs, mutants: one report in build/ (SEED=0 RUNS=300)
-	@$(BIN)/python -m tests.chaos --seed $(SEED) --runs $(RUNS)
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --runs $(RUNS) $(CHAOS)
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
