@@ -44,9 +44,11 @@ _LAWS = (
         "CHAIN",
         "A log is a chain of one key",
         "A log is named after node and key. Its records are numbered 1, 2, 3 ... without a gap, and each names the "
-        "one before it. A number that was signed is never used for anything else.",
+        "one before it. A number that was signed is never used for anything else: two records of one key for one "
+        "number, each with its own signature, are a proof against it.",
         "A deleted, doubled or exchanged line is then visible to everybody, for ever.",
-        "Seq 12 names the id of seq 11 in `prev`; take seq 11 away and seq 12 hangs in the air.",
+        "Seq 12 names the id of seq 11 in `prev`; take seq 11 away and seq 12 hangs in the air. mesh proof elm writes "
+        "down the two records that a copied home signed.",
     ),
     Rule(
         "SET",
@@ -68,17 +70,31 @@ _LAWS = (
     Rule(
         "EPOCH",
         "Epochs only grow",
-        "A seal's epoch is one more than the highest that its author holds. Within an epoch the logs go in the order "
-        "of sha256(parent id + log), each by seq.",
+        "A seal's epoch is one more than its parent's, or than that of the seal `over`, the end of another side of a "
+        "fork, if that is higher. Within an epoch first goes what that side had taken in, in its order; then the logs "
+        "in the order of sha256(parent id + log), each by seq.",
         "A token is an epoch: it must never come again. And nobody may buy a place in the order.",
         "A record whose clock says last year is judged where it was sealed, like any other.",
     ),
     Rule(
+        "FORK",
+        "Where the spine forks, first votes decide",
+        "Where several seals follow one, each node has one vote: the first record that it wrote after it had seen a "
+        "seal of one side. It never moves. Most votes win; then the side of the node that was admitted earliest, of "
+        "those that voted for one of the best; where nobody voted, of the earliest-admitted sealer; then the lower "
+        "id. What only another side took in waits, and is judged where the next seal takes it in. A seal is final "
+        "when, at every step up to it, more than half of the nodes voted for it, or all voted and it was chosen.",
+        "Two hubs, or a hub that was rolled back, make two histories; everybody must go on from the same one, and "
+        "nobody may choose it afterwards.",
+        "Two nodes worked on at one hub and one at another: mesh divergence shows what that one's records came to.",
+    ),
+    Rule(
         "PREFIX",
         "A closed epoch stays judged",
-        "The verdicts of an epoch depend on the spine up to it and on what it takes in, and on nothing later.",
+        "The verdicts of an epoch depend on the spine up to it and on what it takes in, and on nothing later. The seal "
+        "that takes in a proof that a key signed two records for one number suspends that key from its epoch on.",
         "What was told to a caller must not change because somebody spoke later.",
-        "A node that is revoked in epoch 50 keeps what it did in epoch 49.",
+        "A node that is revoked, or proven to have signed two histories, in epoch 50 keeps what it did in epoch 49.",
     ),
     Rule(
         "DIGEST",
@@ -133,7 +149,8 @@ _LAWS = (
         "SEEN",
         "What was seen is remembered",
         "Every record names the seal that its author had seen, and it never goes back along a log. A trunk that "
-        "lacks a seal whose signed line someone can show was rolled back or forked: an alarm.",
+        "lacks a seal whose signed line someone can show was rolled back or forked: an alarm. A record that names a "
+        "seal which nobody can show is a note against its author (mesh divergence), and no alarm.",
         "The host stores bytes and could show old ones; nodes notice.",
         "The hub was restored from last week's backup: mesh status says which seal is missing.",
     ),

@@ -8,20 +8,33 @@ Knows not: how it is found (`inspect.divergence`).
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orxaq_mesh.cli.app import Command
 from orxaq_mesh.cli.app import app as new_app
-from orxaq_mesh.cli.call import Painted, call
+from orxaq_mesh.cli.call import Painted, Part, call
 
 app = new_app()
-_RULES = {
+RULES = {
     "most votes": "most nodes stood behind it first",
     "earliest voter": "as many nodes stood behind each; the one that was admitted earliest stood behind this one",
     "earliest sealer": "no node's vote is known; its first sealer was admitted earlier",
     "lower id": "no node's vote is known, and one node sealed both; the lower id goes first",
 }
+"""What decided, in words."""
 _STYLES = {"applied": "good", "refused": "warn", "fenced": "bad"}
+_VOTES = "A node stands behind the side that its first record behind the fork was written on: mesh explain FORK."
+
+_INDENT = " " * 11
+MOST, LEAST = 1000, 30
+"""A line's width where no terminal bounds it, and what is left for words in the narrowest one."""
+
+Line = tuple[Part, Part]
+"""(head, words)."""
 
 
 @app.command(cls=Command, epilog="Example: mesh divergence --json")
@@ -34,73 +47,130 @@ def divergence() -> None:
     if call().json:
         call().data(value_of(found))
         return
+    for head, words in lines(found):
+        _say(head, words)
+
+
+def _say(head: Part, words: Part) -> None:
+    """A line; one that is too long for the terminal goes on beneath its words, not beneath its head."""
+    said, style = (words.words, words.style) if isinstance(words, Painted) else (words, "")
+    indent = len(head.words if isinstance(head, Painted) else head)
+    room = shutil.get_terminal_size().columns - indent if sys.stdout.isatty() else MOST
+    for number, part in enumerate(textwrap.wrap(said, max(room, LEAST), break_on_hyphens=False) or [""]):
+        call().say(" " * indent if number else head, Painted(part, style) if style else part)
+
+
+def lines(found: Any) -> Iterator[Line]:
+    """The report for people, line by line."""
     if not found.forks:
-        call().say("the ledger never forked")
+        yield "", "the ledger never forked"
     for fork in found.forks:
-        _tell_fork(fork)
-    if found.changed:
-        call().say(Painted("what changed", "bold"))
-    for change in found.changed:
-        _tell_change(change)
-    if found.unchanged:
-        call().say(f"{found.unchanged} records that were judged on a side that was left have the same verdict now")
-    _tell_rest(found)
+        yield from _fork(fork)
+    if found.forks:
+        yield "", Painted(_VOTES, "dim")
+        yield "", ""
+        yield from _changes(found)
+    for epoch, seal, sides in found.beside:
+        firsts = _names([id_[:12] for _, id_ in sides])
+        yield "", f"a side that was left forked again after epoch {epoch} (seal {seal[:12]}), into {firsts}"
+    yield from _rest(found)
 
 
-def _tell_fork(fork: Any) -> None:
-    call().say(
-        Painted(f"after epoch {fork.epoch} ", "bold"), Painted(f"({fork.seal[:12]})", "dim"), " the ledger forked"
-    )
+def _fork(fork: Any) -> Iterator[Line]:
+    yield "", Painted(f"after epoch {fork.epoch} (seal {fork.seal[:12]}) the ledger forked", "bold")
     for side in fork.sides:
-        mark = Painted("went on", "good") if side.chosen else Painted("left   ", "warn")
-        last = f"-{side.last[0]}" if side.last[0] != side.first[0] else ""
-        call().say(
-            "  ", mark, f"  epochs {side.first[0]}{last}, {side.records} records, sealed by {_names(side.sealed_by)}"
-        )
-        behind = _names([node for node, _ in side.votes]) if side.votes else "nobody"
-        call().say(f"           {behind} stood behind it first; last seal {side.last[1][:12]}")
-    call().say(f"  why      {_RULES[fork.rule]}")
+        mark = Painted("  went on  ", "good") if side.chosen else Painted("  left     ", "warn")
+        yield mark, f"{_span(side)}, {_count(side.records, 'record')}, sealed by {_names(side.sealed_by)}"
+        votes = [f"{node} ({record[:8]})" for node, record in side.votes]
+        yield _INDENT, f"{_names(votes) if votes else 'nobody'} stood behind it first"
+    yield "  why      ", RULES[fork.rule]
     if fork.absent:
-        call().say(f"  missing  {_names(fork.absent)} did not stand behind any side so far")
-    sure = "final: it cannot change" if fork.final else "settled: no vote that is missing can change it"
-    call().say(
-        f"  now      {sure if fork.final or fork.settled else 'OPEN: a vote that is missing may still change it'}"
-    )
+        yield "  missing  ", f"{_names(fork.absent)} did not stand behind any side so far"
+    yield "  now      ", _now(fork)
 
 
-def _names(names: Any) -> str:
+def _now(fork: Any) -> Part:
+    if fork.final:
+        return "final: the votes of the nodes have settled it"
+    if fork.settled:
+        return "settled: no vote that is missing can change it"
+    return Painted("OPEN: a vote that is missing may still change it", "warn")
+
+
+def _span(side: Any) -> str:
+    """Its epochs, with its first and its last seal."""
+    (first, one), (last, other) = side.first, side.last
+    if one == other:
+        return f"epoch {first} (seal {one[:12]})"
+    return f"epochs {first} to {last} (seals {one[:12]} to {other[:12]})"
+
+
+def _names(names: Sequence[str]) -> str:
     *rest, last = names
-    return f"{', '.join(rest)} and {last}" if rest else str(last)
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
-def _tell_change(change: Any) -> None:
-    about = f" {change.lease}" if change.lease else ""
-    before, now = change.before, change.now
-    call().say(f"  {change.node}  {change.kind}{about}  ", Painted(change.record[:8], "dim"))
-    parts: list[Any] = [f"    was {before.outcome} ({before.rule}) in epoch {change.epoch}; "]
-    if now is None:
-        parts.append("waits to be judged again")
-    else:
-        parts += [
-            "is ",
-            Painted(now.outcome, _STYLES.get(now.outcome, "")),
-            f" ({now.rule}) in epoch {change.now_epoch}",
-        ]
-    call().say(*parts)
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _tell_rest(found: Any) -> None:
-    for epoch, id_, log, why in found.held:
-        call().say(Painted("does not stand  ", "warn"), f"a seal of epoch {epoch} by {log} ({id_[:12]}): {why}")
-    for log, seq, (one, other) in found.suspended:
-        call().say(Painted("two histories   ", "bad"), f"{log} signed number {seq} twice: {one[:12]} and {other[:12]}")
-        call().say(f"                mesh proof {log}")
-    for node, record, epoch, seal in found.notes:
-        call().say(
-            Painted("note            ", "dim"), f"{node} says in {record[:8]} that it saw epoch {epoch} ({seal[:12]})"
+# What changed.
+
+
+def _changes(found: Any) -> Iterator[Line]:
+    if found.changed:
+        yield "", Painted("what changed", "bold")
+    for change in found.changed:
+        yield from _change(change)
+    if found.unchanged:
+        noun = "more record" if found.changed else "record"
+        yield "", f"{_count(found.unchanged, noun)} from sides that were left came to the same here"
+    waiting = sum(change.open == "waits" for change in found.changed)
+    void = sum(change.now is None for change in found.changed) - waiting
+    if waiting:
+        yield (
+            "",
+            Painted(f"still to be taken in here, by the next epoch: {_count(waiting, 'record')}; mesh sync", "warn"),
         )
-    if found.notes:
-        call().say("                which is not in this ledger: another hub may have it")
+    elif found.changed or found.unchanged:
+        but = f", but for what is void: {_count(void, 'record')}" if void else ""
+        yield "", f"everything from sides that were left has been taken in here{but}"
+
+
+def _change(change: Any) -> Iterator[Line]:
+    about = f" {change.lease}" if change.lease else ""
+    yield "  ", f"{change.node}  {change.kind}{about}  {change.record[:8]}"
+    yield "    was  ", f"{_verdict(change.before)} in epoch {change.epoch}"
+    if change.now is not None:
+        token = f"; its token is {change.now_epoch} now" if change.now.result == "granted" else ""
+        words = f"{_verdict(change.now)} in epoch {change.now_epoch}{token}"
+        yield "    is   ", Painted(words, _STYLES.get(change.now.outcome, ""))
+    elif change.open == "waits":
+        yield "    is   ", "to be judged again"
+    else:
+        yield "    is   ", Painted(f"void: {change.open}", "bad")
+
+
+def _verdict(verdict: Any) -> str:
+    """`applied, granted (LEASE-1)`."""
+    result = f", {verdict.result}" if verdict.result else ""
+    return f"{verdict.outcome}{result} ({verdict.rule})"
+
+
+# The rest.
+
+
+def _rest(found: Any) -> Iterator[Line]:
+    for epoch, id_, log, why, _ in found.held:
+        yield Painted("does not stand  ", "warn"), f"a seal of epoch {epoch} by {log} ({id_[:12]}): {why}"
+    for key in found.suspended:
+        one, other = key.records
+        since = f"suspended in epoch {key.since}" if key.since else "the next epoch suspends it"
+        words = f"{key.log} signed number {key.seq} twice ({one[:12]}, {other[:12]}); {since}; mesh proof {key.log}"
+        yield Painted("two histories   ", "bad"), words
+    for node, record, epoch, seal in found.notes:
+        words = f"{node} says in {record[:8]} that it saw epoch {epoch} ({seal[:12]}), which is not in this ledger"
+        yield Painted("note            ", "dim"), f"{words}: another hub may have it"
 
 
 def value_of(found: Any) -> dict[str, Any]:
@@ -108,27 +178,36 @@ def value_of(found: Any) -> dict[str, Any]:
     return {
         "final": found.final,
         "forks": [_fork_value(fork) for fork in found.forks],
+        "beside": [
+            {"epoch": epoch, "seal": seal, "sides": [_place(side) for side in sides]}
+            for epoch, seal, sides in found.beside
+        ],
         "changed": [_change_value(change) for change in found.changed],
         "unchanged": found.unchanged,
-        "held": [dict(zip(("epoch", "seal", "log", "reason"), held, strict=True)) for held in found.held],
-        "suspended": [dict(zip(("log", "seq", "records"), known, strict=True)) for known in found.suspended],
+        "held": [dict(zip(("epoch", "seal", "log", "reason", "lacks"), held, strict=True)) for held in found.held],
+        "suspended": [key._asdict() for key in found.suspended],
         "notes": [dict(zip(("node", "record", "epoch", "seal"), note, strict=True)) for note in found.notes],
     }
+
+
+def _place(place: tuple[int, str]) -> dict[str, Any]:
+    return {"epoch": place[0], "seal": place[1]}
 
 
 def _fork_value(fork: Any) -> dict[str, Any]:
     sides = []
     for side in fork.sides:
-        first, last = ({"epoch": epoch, "seal": seal} for epoch, seal in (side.first, side.last))
         votes = [{"node": node, "record": record} for node, record in side.votes]
-        sides.append({**side._asdict(), "first": first, "last": last, "votes": votes})
-    return {**fork._asdict(), "sides": sides}
+        sides.append({**side._asdict(), "first": _place(side.first), "last": _place(side.last), "votes": votes})
+    return {**fork._asdict(), "sides": sides, "why": RULES[fork.rule]}
 
 
 def _change_value(change: Any) -> dict[str, Any]:
-    before = {"epoch": change.epoch, "verdict": change.before.outcome, "rule": change.before.rule}
-    now = None
-    if change.now is not None:
-        now = {"epoch": change.now_epoch, "verdict": change.now.outcome, "rule": change.now.rule}
     names = ("record", "node", "seq", "kind", "lease")
-    return {**{name: getattr(change, name) for name in names}, "before": before, "now": now}
+    now = None if change.now is None else _judged(change.now_epoch, change.now)
+    about = {name: getattr(change, name) for name in names}
+    return {**about, "before": _judged(change.epoch, change.before), "now": now, "open": change.open or None}
+
+
+def _judged(epoch: int, verdict: Any) -> dict[str, Any]:
+    return {"epoch": epoch, "verdict": verdict.outcome, "rule": verdict.rule, "result": verdict.result or None}

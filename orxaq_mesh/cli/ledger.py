@@ -23,6 +23,14 @@ from orxaq_mesh.cli.complete import leases, nodes
 from orxaq_mesh.errors import INVALID
 
 app = new_app()
+STANDINGS = {
+    "final": "final: the votes of the nodes have settled it",
+    "sealed": "sealed, and not final yet: a fork may still change it",
+    "left": "left: only a side that the fleet did not go on from has it",
+    "held": "does not stand: mesh divergence says what it lacks",
+    "waits": "waits for the next epoch",
+    "journal": "only in this node's journal: it has not reached the hub",
+}
 
 
 @app.command(cls=Command, epilog="Example: mesh log -n 20 --lease deploy")
@@ -45,8 +53,8 @@ def log(
     from orxaq_mesh.cli.view import table
 
     table(
-        ("epoch", "at", "node", "kind", "about", "verdict", "id"),
-        [_row(item) for item in judged],
+        ("epoch", "at", "node", "kind", "about", "verdict", "final", "id"),
+        [_row(item, past.final) for item in judged],
         fold="about",
         roomy="at",
     )
@@ -76,12 +84,13 @@ def record_value(item: Any, final: int = 0) -> dict[str, Any]:
     return value
 
 
-def _row(item: Any) -> tuple[str, ...]:
+def _row(item: Any, final: int) -> tuple[str, ...]:
     record, epoch, verdict = item
     at = record.at.partition(".")[0].replace("T", " ")
     node = record.log.rpartition("-")[0]
     rule = verdict.rule if verdict.outcome != "applied" else verdict.result
-    return (str(epoch), at, node, record.kind, about(record.body), f"{verdict.outcome} {rule}", record.id[:8])
+    sure = "yes" if epoch <= final else "no"
+    return (str(epoch), at, node, record.kind, about(record.body), f"{verdict.outcome} {rule}", sure, record.id[:8])
 
 
 def about(body: Any) -> str:
@@ -146,17 +155,24 @@ def shown_value(shown: Any) -> dict[str, Any]:
         "verifies": shown.verifies,
         "standing": shown.standing,
         "final": shown.standing == "final",
+        "left": [
+            {"epoch": item.epoch, "verdict": item.verdict.outcome, "rule": item.verdict.rule} for item in shown.left
+        ],
         "value": shown.value,
     }
 
 
 def _print(value: dict[str, Any]) -> None:
     for name, item in value.items():
-        if item is None or name == "value":
+        if item is None or name in ("standing", "value", "left", "final"):
             continue
         style = {"fenced": "bad", "refused": "warn", "applied": "good"}.get(str(item), "bold" if name == "id" else "")
-        words = {True: "yes", False: "NO"}.get(item, str(item)) if isinstance(item, bool) else str(item)
+        words = {True: "yes", False: "NO"}[item] if isinstance(item, bool) else str(item)
         call().say(Painted(f"{name:12}", "dim"), Painted(words, style) if style else words)
+    call().say(Painted(f"{'standing':12}", "dim"), STANDINGS[value["standing"]])
+    for was in value["left"]:
+        words = f"{was['verdict']} ({was['rule']}) in epoch {was['epoch']}, on a side that the fleet did not go on from"
+        call().say(Painted(f"{'was':12}", "dim"), words)
     import json
 
     call().say()

@@ -18,7 +18,7 @@ import typer
 from orxaq_mesh.cli.app import Command
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call
-from orxaq_mesh.errors import InvalidLedger, Usage
+from orxaq_mesh.errors import Usage
 
 app = new_app()
 
@@ -36,7 +36,7 @@ def proof(
         Path | None, typer.Option(metavar="DIR", help="With --check: write what ssh-keygen needs into DIR.")
     ] = None,
 ) -> None:
-    """Write the proof that a node's key signed two histories; or check one.
+    """Write the proof that a node's key signed two histories; or check one: exit 6 if it proves nothing.
 
     Whoever has the file needs nothing else: it holds the key, the ledger's id and the two signed lines.
     """
@@ -44,10 +44,16 @@ def proof(
         raise Usage("name a node, or a file to --check", hint="mesh proof --help")
     if check is not None:
         _check(check, sshsig)
-        return
+    else:
+        _write(str(node), output)
+
+
+def _write(node: str, output: Path | None) -> None:
     from orxaq_mesh.inspect.proof import proof as proof_of
 
-    lines = proof_of(call().mesh(), str(node))
+    if output is None and sys.stdout.isatty():  # QUIET: what others signed reaches no terminal as it is
+        raise Usage("a proof is for a file", hint=f"mesh proof {node} --output {node}.proof")
+    lines = proof_of(call().mesh(), node)
     data = b"".join(line + b"\n" for line in lines)
     if output is None:
         sys.stdout.buffer.write(data)
@@ -63,28 +69,32 @@ def proof(
 
 
 def _check(file: Path, sshsig: Path | None) -> None:
-    from orxaq_mesh.inspect.proof import MAX_PROOF_BYTES, check, write_sshsigs
+    from orxaq_mesh.inspect.proof import MAX_PROOF_BYTES, read, write_sshsigs
 
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_PROOF_BYTES + 1)
     except OSError as error:
         raise Usage(f"{file} cannot be read: {error.strerror}", hint="mesh proof --help") from None
-    if len(data) > MAX_PROOF_BYTES or not data.endswith(b"\n"):
-        raise InvalidLedger(f"{file} is no proof: cut off, or over {MAX_PROOF_BYTES} bytes", hint="this proves nothing")
-    found = check(data.split(b"\n")[:-1], str(file))
+    found = read(data, str(file))
     commands = write_sshsigs(found, sshsig) if sshsig else []
-    texts = [f"{shlex.join(argv)} < {shlex.quote(str(Path(argv[4]).parent / 'message'))}" for argv in commands]
+    texts = [_command(argv) for argv in commands]
     if call().json:
         call().data({**_value(found), "commands": texts})
         return
-    call().say(
-        Painted("it holds", "good"), f": {found.key.fingerprint} signed number {found.one.seq} of {found.log} twice"
-    )
+    said = f": {found.key.fingerprint} signed number {found.one.seq} of {found.log} twice"
+    call().say(Painted("it holds", "good"), said)
     for record in (found.one, found.other):
         call().say(f"  {record.id}  {record.kind}, at {record.at}")
+    if texts:
+        call().note("to verify both with stock ssh-keygen:")
     for text in texts:
         call().say(text)
+
+
+def _command(argv: list[str]) -> str:
+    folder = Path(argv[argv.index("-f") + 1]).parent
+    return f"{shlex.join(argv)} < {shlex.quote(str(folder / 'message'))}"
 
 
 def _value(found: Any) -> dict[str, Any]:

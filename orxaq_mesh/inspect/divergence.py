@@ -1,7 +1,7 @@
 """What forked, which way the fleet went, and what that changed for whom (law FORK).
 
-Knows: every fork on the spine's way, who stood behind which side, the verdicts that are others now; which seals do not
-stand, whose `seen` nobody can show, whose key signed two histories.
+Knows: every fork, who stood behind which side, the verdicts that are others now; which seals do not stand, whose `seen`
+nobody can show, whose key signed two histories.
 Knows not: printing; how a fork is decided (`voting`), what is sound (`ledger`).
 
     found = divergence(mesh)
@@ -11,17 +11,24 @@ Knows not: printing; how a fork is decided (`voting`), what is sound (`ledger`).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
+from orxaq_mesh.fold import Judged
+from orxaq_mesh.inspect.proof import pairs
 from orxaq_mesh.inspect.reading import History, Node, history
 from orxaq_mesh.kinds import Verdict
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.record import Record, Seal
-from orxaq_mesh.spine import Spine
+from orxaq_mesh.spine import Spine, Stood
 from orxaq_mesh.voting import Election
 
 MAX_NOTES = 100
 """So many records whose `seen` nobody can show are told: whoever lies in each of them is told often enough."""
+WAITS = "waits"
+
+Place = tuple[int, str]
+"""(epoch, id) of a seal."""
 
 
 class Side(NamedTuple):
@@ -29,15 +36,15 @@ class Side(NamedTuple):
 
     Attributes:
         chosen: whether the fleet went on from it.
-        first, last: (epoch, id) of its first seal, and of its seal of the highest epoch.
+        first, last: its first seal, and its seal of the highest epoch.
         epochs, records: how many seals and how many sealed records it has.
         sealed_by: names of who sealed there.
         votes: (node, record) of those whose first vote it has.
     """
 
     chosen: bool
-    first: tuple[int, str]
-    last: tuple[int, str]
+    first: Place
+    last: Place
     epochs: int
     records: int
     sealed_by: list[str]
@@ -57,7 +64,14 @@ class Fork(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """A record that was judged on a side that was left. `now` is None while it waits for the next seal."""
+    """A record that was judged on a side that was left, and what has become of it.
+
+    Attributes:
+        lease: the lease that it is about, or acts under.
+        epoch, before: where it was judged, and how.
+        now_epoch, now: the same on the way that the fleet went; None where it has not been taken in there.
+        open: why it has not: `waits` (for the next seal), or what keeps it out for good; "" where it has.
+    """
 
     record: str
     node: str
@@ -68,27 +82,39 @@ class Changed(NamedTuple):
     before: Verdict
     now_epoch: int | None
     now: Verdict | None
+    open: str
+
+
+class Suspended(NamedTuple):
+    """A key that signed two records for one seq. `since` is the epoch that suspended it; None: the next one does."""
+
+    log: str
+    seq: int
+    records: tuple[str, str]
+    since: int | None
 
 
 class Divergence(NamedTuple):
     """The whole report.
 
     Attributes:
-        forks: oldest first.
-        changed: what has another verdict now, or none yet; by epoch.
-        unchanged: how many records of sides that were left have the same verdict here.
-        held: (epoch, id, node, why) of seals that do not stand.
+        forks: those on the way that the fleet went, oldest first.
+        beside: (epoch, seal, first seals of the sides) of forks on sides that were left anyhow.
+        changed: what has another verdict or token now, or none yet; by epoch.
+        unchanged: how many records of sides that were left came to the same here.
+        held: (epoch, id, log, why, what it lacks) of seals that do not stand.
         notes: (node, record, epoch, seal) of records that name a seal as seen which nobody can show (law SEEN).
-        suspended: (log, seq, the two records' ids) of keys that signed two histories (law CHAIN).
+        suspended: keys that signed two histories (laws CHAIN, PREFIX).
         final: the epoch of the newest final seal.
     """
 
     forks: list[Fork]
+    beside: list[tuple[int, str, list[Place]]]
     changed: list[Changed]
     unchanged: int
-    held: list[tuple[int, str, str, str]]
+    held: list[tuple[int, str, str, str, str | None]]
     notes: list[tuple[str, str, int, str]]
-    suspended: list[tuple[str, int, tuple[str, str]]]
+    suspended: list[Suspended]
     final: int
 
 
@@ -99,12 +125,18 @@ def divergence(mesh: Node) -> Divergence:
         MeshError: no node lives here, or there is no ledger to read.
     """
     past = history(mesh)
+    return told(past, pairs(mesh, past))
+
+
+def told(past: History, proven: Mapping[str, tuple[Record, Record]]) -> Divergence:
+    """The report over a history, and over the keys that are known to have signed two records for one seq."""
     spine = past.ledger.spine
     changed, unchanged = _changes(past)
-    held = sorted((spine.seals[id_].epoch, id_, spine.seals[id_].log, str(why)) for id_, why in spine.held.items())
-    suspended = [(log, one.seq, (one.id, other.id)) for log, (one, other) in sorted(past.ledger.proven.items())]
+    held = [(spine.seals[id_].epoch, id_, spine.seals[id_].log, str(why), why.lacks) for id_, why in spine.held.items()]
     forks = [_fork(past, election) for election in spine.elections]
-    return Divergence(forks, changed, unchanged, held, _notes(past), suspended, past.final)
+    suspended = _suspended(past, proven)
+    held.sort(key=lambda seal: seal[:2])
+    return Divergence(forks, _beside(spine), changed, unchanged, held, _notes(past), suspended, past.final)
 
 
 def _name(past: History, log: str) -> str:
@@ -116,14 +148,20 @@ def _name(past: History, log: str) -> str:
     return name if sum(member.name == name for member in known.values()) == 1 else log
 
 
+# Forks.
+
+
 def _fork(past: History, election: Election) -> Fork:
-    spine = past.ledger.spine
-    epoch = spine.stood[election.parent].seal.epoch if election.parent in spine.stood else 0
+    epoch = _epoch(past.ledger.spine, election.parent)
     sides = [_side(past, election, seal) for seal in election.sides]
     sides.sort(key=lambda side: (not side.chosen, side.first))
     chosen = next(side for side in sides if side.chosen)
     absent = [_name(past, log) for log in election.absent]
     return Fork(epoch, election.parent, sides, absent, election.rule, election.settled, chosen.first[0] <= past.final)
+
+
+def _epoch(spine: Spine, id_: str) -> int:
+    return spine.stood[id_].seal.epoch if id_ in spine.stood else 0
 
 
 def _side(past: History, election: Election, seal: Seal) -> Side:
@@ -137,36 +175,89 @@ def _side(past: History, election: Election, seal: Seal) -> Side:
     return Side(seal.id == election.chosen, first, (last.epoch, last.id), len(beneath), count, names, votes)
 
 
-def _changes(past: History) -> tuple[list[Changed], int]:
-    """What the sides that were left had judged, against what is so now."""
-    spine = past.ledger.spine
-    now = {item.record.id: item for item in past.judged}
-    before = {item.record.id: item for stood in _left(spine) for item in stood.judged}
-    changed = []
-    for item in before.values():
-        here = now.get(item.record.id)
-        if here is None or here.verdict != item.verdict:
-            record = item.record
-            lease = record.body.get("lease") or (record.body.get("under") or {}).get("lease")
-            told = (record.id, _name(past, record.log), record.seq, record.kind, lease, item.epoch, item.verdict)
-            changed.append(Changed(*told, here.epoch if here else None, here.verdict if here else None))
-    changed.sort(key=lambda change: (change.epoch, change.node, change.seq))
-    return changed, len(before) - len(changed)
+def _beside(spine: Spine) -> list[tuple[int, str, list[Place]]]:
+    """Forks that no vote is asked about: the way of the fleet does not come by."""
+    told = {election.parent for election in spine.elections}
+    children: dict[str, list[Place]] = {}
+    for stood in _left(spine):
+        children.setdefault(stood.seal.parent, []).append((stood.seal.epoch, stood.seal.id))
+    forks = [(_epoch(spine, id_), id_, sides) for id_, sides in children.items() if id_ not in told and len(sides) > 1]
+    return sorted(forks)
 
 
-def _left(spine: Spine) -> list[Any]:
+def _left(spine: Spine) -> list[Stood]:
     """The seals that stand and that the fleet did not go on from, older ones first."""
     on_way = {stood.seal.id for stood in spine.chain}
     left = [stood for id_, stood in spine.stood.items() if id_ not in on_way]
     return sorted(left, key=lambda stood: (stood.seal.epoch, stood.seal.id))
 
 
+# What that changed.
+
+
+def _changes(past: History) -> tuple[list[Changed], int]:
+    """What the sides that were left had judged, against what is so now."""
+    now = {item.record.id: item for item in past.judged}
+    before = {item.record.id: item for stood in _left(past.ledger.spine) for item in stood.judged}
+    waiting = _waiting(past)
+    changed = [
+        _changed(past, item, now.get(id_), waiting) for id_, item in before.items() if _differs(item, now.get(id_))
+    ]
+    changed.sort(key=lambda change: (change.epoch, change.node, change.seq))
+    return changed, len(before) - len(changed)
+
+
+def _differs(before: Judged, now: Judged | None) -> bool:
+    """Whether another verdict was given; or the same, but with another token, which is the epoch's number."""
+    if now is None or now.verdict != before.verdict:
+        return True
+    return before.verdict.result == "granted" and now.epoch != before.epoch
+
+
+def _changed(past: History, before: Judged, now: Judged | None, waiting: set[str]) -> Changed:
+    record = before.record
+    why = "" if now else WAITS if record.id in waiting else _kept_out(past, record)
+    told = (record.id, _name(past, record.log), record.seq, record.kind, _lease(record), before.epoch, before.verdict)
+    return Changed(*told, now.epoch if now else None, now.verdict if now else None, why)
+
+
+def _lease(record: Record) -> str | None:
+    under = record.body.get("under")
+    found = record.body.get("lease") or (under.get("lease") if isinstance(under, dict) else None)
+    return str(found) if found else None
+
+
+def _waiting(past: History) -> set[str]:
+    """The records that the next seal may take in; and those of keys that only another side has let in so far."""
+    known = members(past.state).by_log
+    waiting = past.ledger.waiting.values()
+    runs = (past.ledger.authentic(log) for log in {record.log for record in waiting})
+    return {record.id for run in runs for record in run} | {r.id for r in waiting if r.log not in known}
+
+
+def _kept_out(past: History, record: Record) -> str:
+    """Why no seal will take a record in any more."""
+    member = members(past.state).by_log.get(record.log)
+    if record.seq <= past.state.heads.get(record.log, (0, ""))[0]:
+        return f"its key signed another record for number {record.seq}, and that one was taken in"
+    if member is not None and member.is_gone:
+        return f"its key is {member.standing}"
+    return "what it follows was not taken in"
+
+
+# The rest.
+
+
+def _suspended(past: History, proven: Mapping[str, tuple[Record, Record]]) -> list[Suspended]:
+    since = {log: stood.seal.epoch for stood in past.ledger.spine.chain for log in stood.seal.proofs}
+    found = sorted(proven.items())
+    return [Suspended(log, one.seq, (one.id, other.id), since.get(log)) for log, (one, other) in found]
+
+
 def _notes(past: History) -> list[tuple[str, str, int, str]]:
     """SEEN: a note against whoever names a seal that is not in the ledger; no alarm."""
     spine = past.ledger.spine
 
-    def unseen(record: Record) -> bool:
-        return bool(record.seen_epoch) and record.seen_seal not in spine.seals
-
-    found = sorted((r for r in spine.records.values() if unseen(r)), key=lambda r: (r.log, r.seq))
+    unseen = (r for r in spine.records.values() if r.seen_epoch and r.seen_seal not in spine.seals)
+    found = sorted(unseen, key=lambda record: (record.log, record.seq))
     return [(_name(past, r.log), r.id, r.seen_epoch, r.seen_seal) for r in found[:MAX_NOTES]]

@@ -48,6 +48,7 @@ class History(NamedTuple):
         state: what the fold came to.
         ledger: all of it, every side of every fork among it.
         final: the epoch of the newest final seal (law FORK).
+        findings: what is wrong with its files.
     """
 
     judged: list[Judged]
@@ -56,6 +57,7 @@ class History(NamedTuple):
     state: State
     ledger: Ledger
     final: int
+    findings: list[Finding]
 
 
 Files = tuple[list[Change], list[Finding]]
@@ -81,14 +83,21 @@ def history(mesh: Node, *, fresh: bool = False) -> History:
 
             tip = observe(mesh.home, mesh.settings).engine.trunk
         files, findings = sort_out(store.changes(None, tip) if tip else ())
-    ledger = Ledger(identity(mesh).ledger)
-    ledger.signatures = "none"  # they were verified when these lines were taken in
-    ledger.settles, ledger.spine.voters = False, {}
     with undisturbed():
-        read = ledger.read(files)
-    if not ledger.state.epoch and (findings := findings + read.findings):
+        past = folded(files, identity(mesh).ledger)
+    if not past.state.epoch and (findings := findings + past.findings):
         raise InvalidLedger(f"the store holds a broken ledger: {findings[0]}", findings=findings, hint="mesh verify")
-    return History(read.judged, read.seals, list(ledger.waiting.values()), ledger.state, ledger, ledger.spine.final())
+    return past
+
+
+def folded(files: Iterable[Change], ledger_id: str) -> History:
+    """The history in the files of a tree that was verified when it was taken in."""
+    ledger = Ledger(ledger_id)
+    ledger.signatures = "none"
+    ledger.settles, ledger.spine.voters = False, {}
+    read = ledger.read(files)
+    waiting = list(ledger.waiting.values())
+    return History(read.judged, read.seals, waiting, ledger.state, ledger, ledger.spine.final(), read.findings)
 
 
 def identity(mesh: Node) -> Identity:

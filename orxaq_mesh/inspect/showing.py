@@ -11,13 +11,14 @@ Knows not: printing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 
 from orxaq_mesh.errors import MeshFault, Usage
+from orxaq_mesh.fold import Judged
 from orxaq_mesh.inspect.reading import History, Node, history
 from orxaq_mesh.keys import PublicKey, allowed_signers, armored, namespace
 from orxaq_mesh.kinds import Verdict
@@ -38,7 +39,7 @@ class Shown(NamedTuple):
         value: the line, parsed.
         line: its bytes, without the newline.
         log: whose it is.
-        verdict: what came of it; None for a seal, and for a record that no seal has taken in.
+        verdict: what came of it; None for a seal, and for a record that no seal on the fleet's way has taken in.
         epoch: the epoch that a seal closes, or in which a record was sealed; None as above.
         place: file and line; None where it lies in this node's journal alone.
         key: its signer's; None where the ledger names none.
@@ -46,6 +47,7 @@ class Shown(NamedTuple):
         verifies: whether its own signature stands.
         standing: "final", "sealed", "left" (on a side that the fleet did not go on from), "held" (a seal that does not
             stand), "waits" (for the next seal), or "journal".
+        left: what sides that were left had made of a record.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Shown(NamedTuple):
     space: str
     verifies: bool
     standing: str = ""
+    left: Sequence[Judged] = ()
 
 
 def show(mesh: Node, prefix: str) -> Shown:
@@ -89,13 +92,10 @@ def _all(past: History) -> Iterator[tuple[Record | Seal, Verdict | None, int | N
     yield from ((record, verdict, epoch) for record, epoch, verdict in past.judged)
     yield from ((seal, None, seal.epoch) for seal in past.seals)
     spine, on_way = past.ledger.spine, {seal.id for seal in past.seals}
-    left = [stood for id_, stood in spine.stood.items() if id_ not in on_way]
-    yield from ((stood.seal, None, stood.seal.epoch) for stood in left)
-    judged = {item.record.id for item in past.judged}
-    yield from ((r, verdict, epoch) for stood in left for r, epoch, verdict in stood.judged if r.id not in judged)
+    yield from ((stood.seal, None, stood.seal.epoch) for id_, stood in spine.stood.items() if id_ not in on_way)
     yield from ((spine.seals[id_], None, None) for id_ in spine.held)
-    known = judged | {item.record.id for stood in left for item in stood.judged}
-    yield from ((record, None, None) for record in spine.records.values() if record.id not in known)
+    judged = {item.record.id for item in past.judged}
+    yield from ((record, None, None) for record in spine.records.values() if record.id not in judged)
 
 
 def _journal(mesh: Node) -> list[Record]:
@@ -115,10 +115,14 @@ def _shown(past: History, item: Record | Seal, verdict: Verdict | None, epoch: i
     space = namespace(None if founding else past.state.ledger)
     verifies = key is not None and signature_holds(item.line, key, space)
     value = orjson.loads(item.line)
-    standing = _standing(past, item)
-    return Shown(
-        item.id, value, item.line, item.log, verdict, epoch, _place(past, item), key, space, verifies, standing
-    )
+    told = (item.id, value, item.line, item.log, verdict, epoch, _place(past, item), key, space, verifies)
+    return Shown(*told, _standing(past, item), _left(past, item))
+
+
+def _left(past: History, item: Record | Seal) -> list[Judged]:
+    spine, on_way = past.ledger.spine, {seal.id for seal in past.seals}
+    left = [judged for id_, stood in spine.stood.items() if id_ not in on_way for judged in stood.judged]
+    return sorted((judged for judged in left if judged.record.id == item.id), key=lambda judged: judged.epoch)
 
 
 def _standing(past: History, item: Record | Seal) -> str:
@@ -145,9 +149,19 @@ def _key(past: History, item: Record | Seal) -> PublicKey | None:
 
 
 def _place(past: History, item: Record | Seal) -> Place | None:
+    spine = past.ledger.spine
     if isinstance(item, Seal):
-        return epoch_place(item.epoch)
-    return log_place(item.log, item.seq) if past.ledger.spine.find(item.id) else None
+        return _among(epoch_place(item.epoch), item, ((epoch_place(s.epoch), s) for s in spine.seals.values()))
+    if not spine.find(item.id):
+        return None
+    mine = {r.id: r for r in (*spine.records.values(), *spine.extra.values()) if r.log == item.log}
+    return _among(log_place(item.log, item.seq), item, ((log_place(r.log, r.seq), r) for r in mine.values()))
+
+
+def _among(place: Place, item: Record | Seal, others: Iterable[tuple[Place, Record | Seal]]) -> Place:
+    """Where a line lies: behind a fork, and beside a twin, further down than its number says."""
+    before = sum((at.line, other.id) < (place.line, item.id) for at, other in others if at.file == place.file)
+    return Place(place.file, before + 1)
 
 
 def write_sshsig(shown: Shown, directory: Path) -> list[str]:

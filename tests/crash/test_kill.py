@@ -14,7 +14,7 @@ from tests.crash.scene import SCENES, Aftermath, Scene
 from tests.crash.strace import MESH, Point, Stage
 from tests.fleet import Done
 
-POINTS = os.environ.get("MESH_CRASH_POINTS", "15")
+POINTS = os.environ.get("MESH_CRASH_POINTS", "6")
 """How many points of each scene: a number, or `all`."""
 SEED = int(os.environ.get("MESH_CRASH_SEED", "0"))
 

@@ -18,7 +18,7 @@ from tests.linear.history import Operation
 class Model:
     """What the search asks. States are immutable and hashable.
 
-    The last four methods let it look ahead: what an operation must find, and what others can make of a state. Who has
+    The last methods let it look ahead: what an operation must find, and what others can make of a state. Who has
     nothing to say about it leaves them as they are.
     """
 
@@ -53,6 +53,14 @@ class Model:
     def leads(self, state: Any, wanted: Any) -> bool:
         """Whether operations that give nothing can make `wanted` of a state."""
         return True
+
+    def adds(self, operation: Operation) -> str:
+        """The text that an operation appends to any state."""
+        return ""
+
+    def rest(self, state: Any, wanted: Any) -> str:
+        """Of a state that leads to `wanted`: the text that is to be appended yet."""
+        return ""
 
     def topic(self, state: Any) -> Hashable:
         """What concerns those only who want a state of this topic: its end."""
@@ -122,6 +130,12 @@ class KeyValue(Model):
 
     def leads(self, state: str, wanted: str) -> bool:
         return wanted.startswith(state)
+
+    def adds(self, operation: Operation) -> str:
+        return str(operation.args) if operation.op == "append" else ""
+
+    def rest(self, state: str, wanted: str) -> str:
+        return wanted[len(state) :]
 
 
 def _word(value: Any) -> str:

@@ -23,6 +23,10 @@ LOOKAHEAD = 32
 """So many of those who return next are looked at."""
 
 
+MAX_TRIES = 300
+"""So many appends are tried to see whether a text can still grow to another."""
+
+
 class _Topic:
     """Those who want states of one topic, by rank; and those who give them, by their call."""
 
@@ -38,13 +42,17 @@ class Outlook:
     def __init__(self, operations: Sequence[Operation], rank: Mapping[int, int], model: Model) -> None:
         self._operations, self._model = operations, model
         self._topics: dict[Any, _Topic] = {}
+        self._adders: dict[str, list[tuple[float, int]]] = {}
         for index, operation in enumerate(operations):
             for state in () if operation.open else model.wants(operation):
                 self._topic(state).wants.append((rank[index], index, state))
+            if text := model.adds(operation):
+                self._adders.setdefault(text, []).append((operation.invoked, index))
             for state in model.gives(operation):
                 topic = self._topic(state)
                 given = topic.open_gives if operation.open else topic.gives
                 given.append((operation.invoked, index, state))
+        self._lengths = sorted({len(text) for text in self._adders})
         for topic in self._topics.values():
             topic.wants.sort(key=lambda want: want[0])
             topic.gives.sort(key=lambda give: give[0])
@@ -56,28 +64,30 @@ class Outlook:
         """
         given = sorted((self._operations[i].invoked, self._returned(i)) for i in self._givers())
         calls = [invoked for invoked, _ in given]
-        earliest = [*accumulate((returned for _, returned in reversed(given)), min)][
-            ::-1
-        ]  # return of those from here on
+        earliest = [*accumulate((returned for _, returned in reversed(given)), min)]
+        earliest.reverse()  # the first return of those from here on
 
         def followed(since: float, before: float) -> bool:
             at = bisect_right(calls, since)
             return at < len(calls) and earliest[at] < before
 
+        nobody = bytes(len(self._operations))
         for topic in self._topics.values():
             for _, index, wanted in topic.wants:
                 seen = self._operations[index]
-                first = self._model.leads(initial, wanted) and not followed(-inf, seen.invoked)
+                until = seen.returned or 0
+                first = self._grows(initial, wanted, until, nobody) and not followed(-inf, seen.invoked)
                 if not first and not self._may_see(topic, seen, wanted, followed):
                     return True
         return False
 
     def _may_see(self, topic: _Topic, seen: Operation, wanted: Any, followed: Callable[[float, float], bool]) -> bool:
-        at = bisect_right(topic.gives, seen.returned or 0, key=lambda give: give[0])
+        until, nobody = seen.returned or 0, bytes(len(self._operations))
+        at = bisect_right(topic.gives, until, key=lambda give: give[0])
         return any(
-            self._model.leads(given, wanted) and not followed(self._returned(giver), seen.invoked)
+            self._grows(given, wanted, until, nobody) and not followed(self._returned(giver), seen.invoked)
             for _, giver, given in chain(reversed(topic.gives[:at]), topic.open_gives)
-            if self._operations[giver].invoked <= (seen.returned or 0)
+            if self._operations[giver].invoked <= until
         )
 
     def _givers(self) -> Iterator[int]:
@@ -110,19 +120,45 @@ class Outlook:
             if placed[index] or wanted in asked:  # who wants the same later can be helped by more
                 continue
             asked.append(wanted)
-            if not self._model.leads(after, wanted) and not self._can_come(topic, index, wanted, placed, since):
+            until = self._operations[index].returned or 0
+            if not self._grows(after, wanted, until, placed) and not self._can_come(
+                topic, until, wanted, placed, since
+            ):
                 return True
         return False
 
-    def _can_come(self, topic: _Topic, index: int, wanted: Any, placed: Sequence[int], since: float | None) -> bool:
-        """Whether somebody who is not placed yet gives what is wanted, or what leads to it, in time."""
-        until = self._operations[index].returned or 0
+    def _can_come(self, topic: _Topic, until: float, wanted: Any, placed: Sequence[int], since: float | None) -> bool:
+        """Whether somebody who is not placed yet gives what is wanted, or what grows to it, in time."""
         for invoked, giver, given in topic.open_gives:
-            if invoked <= until and not placed[giver] and self._model.leads(given, wanted):
+            if invoked <= until and not placed[giver] and self._grows(given, wanted, until, placed):
                 return True
         at = bisect_right(topic.gives, until, key=lambda give: give[0])
         while since is not None and at and topic.gives[at - 1][0] >= since:
             at -= 1
-            if not placed[topic.gives[at][1]] and self._model.leads(topic.gives[at][2], wanted):
+            if not placed[topic.gives[at][1]] and self._grows(topic.gives[at][2], wanted, until, placed):
                 return True
         return False
+
+    def _grows(self, state: Any, wanted: Any, until: float, placed: Sequence[int]) -> bool:
+        """Whether those who are not placed yet, and called in time, can append what a state lacks; if in doubt, yes."""
+        if not self._model.leads(state, wanted):
+            return False
+        rest, taken, tries = self._model.rest(state, wanted), list[int](), 0
+        ways: list[tuple[int, int, int]] = [(0, 0, -1)]  # where it goes on, after how many appends, the last of them
+        while ways:
+            at, depth, last = ways.pop()
+            taken[max(0, depth - 1) :] = [last] * (depth > 0)
+            tries += 1
+            if at == len(rest) or tries > MAX_TRIES:
+                return True
+            for length in self._lengths:
+                adder = self._adder(rest[at : at + length], until, placed, taken)
+                if adder is not None:
+                    ways.append((at + length, depth + 1, adder))
+        return False
+
+    def _adder(self, text: str, until: float, placed: Sequence[int], taken: Sequence[int]) -> int | None:
+        for invoked, index in self._adders.get(text, ()):
+            if invoked <= until and not placed[index] and index not in taken:
+                return index
+        return None
