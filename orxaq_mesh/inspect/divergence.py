@@ -177,11 +177,11 @@ def _side(past: History, election: Election, seal: Seal) -> Side:
 
 def _beside(spine: Spine) -> list[tuple[int, str, list[Place]]]:
     """Forks that no vote is asked about: the way of the fleet does not come by."""
-    told = {election.parent for election in spine.elections}
+    voted = {election.parent for election in spine.elections}
     children: dict[str, list[Place]] = {}
     for stood in _left(spine):
         children.setdefault(stood.seal.parent, []).append((stood.seal.epoch, stood.seal.id))
-    forks = [(_epoch(spine, id_), id_, sides) for id_, sides in children.items() if id_ not in told and len(sides) > 1]
+    forks = [(_epoch(spine, id_), id_, sides) for id_, sides in children.items() if id_ not in voted and len(sides) > 1]
     return sorted(forks)
 
 
@@ -217,8 +217,8 @@ def _differs(before: Judged, now: Judged | None) -> bool:
 def _changed(past: History, before: Judged, now: Judged | None, waiting: set[str]) -> Changed:
     record = before.record
     why = "" if now else WAITS if record.id in waiting else _kept_out(past, record)
-    told = (record.id, _name(past, record.log), record.seq, record.kind, _lease(record), before.epoch, before.verdict)
-    return Changed(*told, now.epoch if now else None, now.verdict if now else None, why)
+    about = (record.id, _name(past, record.log), record.seq, record.kind, _lease(record), before.epoch, before.verdict)
+    return Changed(*about, now.epoch if now else None, now.verdict if now else None, why)
 
 
 def _lease(record: Record) -> str | None:

@@ -84,16 +84,16 @@ def history(mesh: Node, *, fresh: bool = False) -> History:
             tip = observe(mesh.home, mesh.settings).engine.trunk
         files, findings = sort_out(store.changes(None, tip) if tip else ())
     with undisturbed():
-        past = folded(files, identity(mesh).ledger)
+        past = folded(files, identity(mesh).ledger, verified=_was_clean(mesh))
     if not past.state.epoch and (findings := findings + past.findings):
         raise InvalidLedger(f"the store holds a broken ledger: {findings[0]}", findings=findings, hint="mesh verify")
     return past
 
 
-def folded(files: Iterable[Change], ledger_id: str) -> History:
-    """The history in the files of a tree that was verified when it was taken in."""
+def folded(files: Iterable[Change], ledger_id: str, *, verified: bool = False) -> History:
+    """The history in the files of a tree; `verified`: each of its lines was found good before."""
     ledger = Ledger(ledger_id)
-    ledger.signatures = "none"
+    ledger.signatures = "none" if verified else "heads"
     ledger.settles, ledger.spine.voters = False, {}
     read = ledger.read(files)
     waiting = list(ledger.waiting.values())
@@ -144,6 +144,17 @@ def _kept_tip(mesh: Node, store: GitStore) -> str | None:
     kept = read_json_cache(mesh.home.cache / "snapshot.json")
     tip = kept.get("trunk") if isinstance(kept, dict) else None
     return tip if isinstance(tip, str) and store.has(tip) else None
+
+
+def _was_clean(mesh: Node) -> bool:
+    """Whether the last reading found every line of the trunk to be somebody's; in a damaged one each must prove it."""
+    from orxaq_mesh.home.files import read_json_cache
+
+    try:
+        memo = read_json_cache(mesh.home.cache / "snapshot.json")["memo"]
+        return not (memo["mends"] or memo["doubted"] or memo["flaws"])
+    except (KeyError, TypeError):
+        return False
 
 
 def sort_out(items: Iterable[Change | Flaw]) -> Files:
