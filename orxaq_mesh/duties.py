@@ -53,6 +53,7 @@ class Duties:
         self.orphans: set[str] = set()
         self.abandoned: set[tuple[str, str, str]] = set()
         self.watch = Watch()
+        self._newest: dict[str, str] = {}  # lease -> its holder's newest record that was unsealed at the last reading
         self._confirmed_ms: dict[str, tuple[int, int]] = {}
 
     # What comes to pass.
@@ -83,11 +84,20 @@ class Duties:
     def saw(self, ledger: Ledger, look: Looked) -> None:
         """TIME: what this reading showed of every held lease; another session of this very node may be silent too."""
         there = [held for held in leases(ledger.state).by_name.values() if held.holder]
+        self.watch.forget({held.name for held in there if not self._spoke(held, ledger)})
         for held in there:
-            member = members(ledger.state).named(held.holder)
-            last = f"{held.last}+" if member and ledger.authentic(member.log) else held.last
-            self.watch.saw(held.name, (held.token, last), held.ttl_ms, look.begun_ms, look.ended_ms)
-        self.watch.forget({held.name for held in there})
+            self.watch.saw(held.name, (held.token, held.last), held.ttl_ms, look.begun_ms, look.ended_ms)
+
+    def _spoke(self, held: Lease, ledger: Ledger) -> bool:
+        """Whether its holder has said something since the last reading that no seal has taken in yet.
+
+        What lies in its outbox since is no sign of life any more: it may never be sealed (law LIVE).
+        """
+        member = members(ledger.state).named(held.holder)
+        run = ledger.authentic(member.log) if member else []
+        newest = run[-1].id if run else ""
+        before, self._newest[held.name] = self._newest.get(held.name, newest), newest
+        return newest not in ("", before)
 
     def confirm(self, state: State, log: str, judged: Sequence[Judged], sent_ms: int) -> None:
         """TIME: a holder counts its ttl from before it sent the grant or renewal that is now confirmed."""

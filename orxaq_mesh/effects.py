@@ -123,6 +123,7 @@ class Looked(NamedTuple):
         unreadable: why the trunk itself could not be had, if it could not.
         base: `changes` are whole files, all that may hold something behind this state; None: what changed.
         descends: whether the trunk moved forward from the tip taken in last.
+        since: that tip. A reading that was overtaken by another says nothing of what has been taken in meanwhile.
     """
 
     begun_ms: int
@@ -134,6 +135,7 @@ class Looked(NamedTuple):
     unreadable: Sequence[Finding] = ()
     base: State | None = None
     descends: bool = True
+    since: str | None = None
 
 
 class Unreached(NamedTuple):

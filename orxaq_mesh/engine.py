@@ -176,6 +176,8 @@ class Engine:
     def take_in(self, look: Looked) -> list[Effect]:
         """What a reading of the hub comes to, without acting on it; a `Look` where it must be read further back."""
         self.flight = None
+        if not look.unreadable and look.since != self.trunk:
+            return [Look()]
         effects = self._take_in(look)
         if any(isinstance(effect, Look) for effect in effects):
             return effects

@@ -237,7 +237,8 @@ class Ledger:
             half = next((id_ for pair in seal.proofs.values() for id_ in pair if id_ not in records), None)
             if (half or (seal.over and seal.over not in seals)) and is_signed(seal):
                 need.append(0)
-        need += [self.wanted[id_] for id_ in self.wanted.keys() & news.came()]
+        # What a seal behind the base lacks makes it stand by itself.
+        need += [e for id_ in self.wanted.keys() & news.came() if (e := self.wanted[id_]) < self.base.epoch]
         if void != self.spine.void and self.forked is not None and self.forked < self.base.epoch:
             need.append(self.forked)
         return min(need, default=None)

@@ -117,6 +117,7 @@ class Bench:
         offered = [record for record in self.outbox if record.seq > heads.get(record.log, (0, ""))[0]]
         begun = self.ms if begun_ms is None else begun_ms
         given = {"begun_ms": begun, "ended_ms": self.ms, "trunk": tip, "changes": self.changes(self.engine.trunk, tip)}
+        given["since"] = self.engine.trunk
         return self.feed(Looked(**{**given, "offered": offered, **fields}))
 
     def committed(self) -> list[Effect]:

@@ -298,6 +298,35 @@ def test_TIME_a_dead_session_of_the_own_node_is_taken_over_too() -> None:
     assert told(b.committed())["a"].result == "granted"
 
 
+def test_SET_a_reading_that_another_one_overtook_is_taken_anew() -> None:
+    b = bench()
+    slow = b.engine.trunk
+    b.command("oak event.publish topic=t type=x")
+    b.look()
+    tip = b.engine.trunk
+    assert tip != slow
+    effects = b.look(since=slow, changes=b.changes(slow, b.tip()))
+    assert effects == [Look()]
+    assert (b.engine.trunk, b.engine.broken) == (tip, None)
+
+
+def test_LIVE_a_holder_whose_last_word_lies_in_its_outbox_is_taken_over_too() -> None:
+    b = bench()
+    b.command("oak lease.acquire lease=deploy session=o ttl_ms=3000")
+    b.look()
+    acquire(b, "a", queue=True, wait=True)
+    b.committed()
+    held = leases(b.hub.ledger.state).by_name["deploy"]
+    for b.ms in (900, 1800):
+        b.look()
+    b.outbox.append(b.other("oak", "lease.renew", lease="deploy", session="o", token=held.token))
+    for b.ms in range(2700, 5401, 900):
+        assert not launched(b.look()), "it spoke at 2700"
+    b.ms = 6300
+    (publish,) = launched(b.look())
+    assert [record.kind for record in publish.records if record.log == b.pen.log] == ["lease.take"]
+
+
 def test_TIME_a_hub_whose_readings_take_long_still_lets_a_silent_holder_be_taken_over() -> None:
     b = bench()
     b.command("oak lease.acquire lease=deploy session=o ttl_ms=20000")

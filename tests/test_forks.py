@@ -134,6 +134,38 @@ def test_C32_a_record_comes_when_the_fleet_has_long_gone_on_without_it() -> None
     assert same(trunk, *trees).ledger.state.seal == theirs.ledger.state.seal
 
 
+def test_C32_a_seal_that_was_let_wait_costs_no_reading_anew_when_its_record_comes() -> None:
+    trunk = fleet("elm")
+    missing = word(trunk.pens["elm"])
+    first = laid(trunk.files, seal(trunk, missing, by="elm"))
+    for restarted in (False, True):
+        found = reader(trunk, trunk.files, first)
+        assert found.ledger.state.seal == trunk.ledger.state.seal
+        if restarted:
+            found.restart()
+        found.read(laid(first, missing))
+        assert found.deeper == 0
+        assert verdicts(found)[missing.id].outcome == "applied"
+
+
+def test_EPOCH_a_seal_over_a_side_that_was_let_go_long_ago_stands_for_all() -> None:
+    trunk = fleet("elm", "ash")
+    ours, theirs = side_of(trunk), side_of(trunk)
+    say(ours, "elm", "ash", "elm", "ash", "elm")
+    say(theirs, "oak", "oak")
+    found = same(trunk, trunk.files, ours.files, merged(ours.files, theirs.files))
+    settled = sealed(trunk, found, "ash")
+    assert same(trunk, found.tree, settled).ledger.spine.stood == {}
+    ash = trunk.pens["ash"]
+    more = ours.pens["elm"].write("event.publish", topic="t", type="x", payload={})
+    after = same(trunk, found.tree, settled)
+    after.ledger.offer([more])
+    value = after.ledger.draft_seal(ash.log, after.ledger.sealable(), AT)
+    made = read_seal(sign({**value, "over": theirs.ledger.state.seal}, ash.key, trunk.ledger.id))
+    done = same(trunk, trunk.files, ours.files, found.tree, settled, laid(settled, more, made))
+    assert done.ledger.state.seal == made.id
+
+
 def test_SET_lines_whose_author_is_not_known_yet_are_not_forgotten() -> None:
     trunk = fleet()
     before = dict(trunk.files)
@@ -246,6 +278,32 @@ def test_FORK_a_vote_is_not_read_across_a_gap_nor_from_an_outbox() -> None:
     found.read(found.tree)
     assert found.ledger.state.seal == ours.ledger.state.seal
     assert same(trunk, trunk.files, both, laid(both, behind, gap)).ledger.state.seal == theirs.ledger.state.seal
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_FORK_a_vote_is_void_from_the_seq_on_that_proves_to_be_signed_twice_whenever_that_is_seen(
+    order: tuple[int, int],
+) -> None:
+    trunk = fleet("elm", "ash")
+    ours, theirs = side_of(trunk), side_of(trunk)
+    say(theirs, "oak", "oak")
+    start = copy.copy(ours.pens["elm"])
+    say(ours, "elm", "ash", "elm")
+    again = copy.copy(ours.pens["elm"])
+    say(ours, "ash", "elm", "ash")
+    both = merged(ours.files, theirs.files)
+    found = same(trunk, trunk.files, ours.files, both)
+    settled = sealed(trunk, found, "ash")
+    assert found.ledger.state.seal == ours.ledger.state.seal
+    early, late = word(start, 7), word(again, 7)  # the vote lies between them
+    trees = [trunk.files, ours.files, both, settled]
+    for which in order:
+        trees.append(laid(trees[-1], (early, late)[which]))
+        done = same(trunk, *trees)
+        assert done.ledger.spine.void == {
+            start.log: early.seq if early.line in b"".join(done.tree.values()) else late.seq
+        }
+    assert done.ledger.state.seal == theirs.ledger.state.seal
 
 
 def test_UNTIL_a_late_word_is_judged_where_it_is_taken_in_and_a_token_never_goes_back() -> None:
@@ -469,6 +527,43 @@ def test_RENDER_at_most_two_that_nobody_sealed_stay_for_one_place_whoever_reads(
     tree = laid(trunk.files, *variants[:4])
     healed = {**tree, **same(trunk, before, trunk.files, tree).ledger.mends}
     assert set(lines_of(healed)) == set(lines_of(trunk.files)) | {variants[0].line}
+
+
+def test_RENDER_of_three_for_one_place_what_the_chosen_side_took_in_stays() -> None:
+    trunk = fleet("elm", "ash", "fir")
+    ours, theirs = side_of(trunk), side_of(trunk)
+    three = sorted((word(copy.copy(trunk.pens["elm"]), number) for number in range(3)), key=lambda record: record.id)
+    low, loose, first = three
+    ours.seal(first, by=ours.pens["ash"])
+    say(ours, "ash")
+    trees = [trunk.files, laid(ours.files, loose)]
+    assert same(trunk, *trees).ledger.rivals == {loose.id}
+    theirs.seal(loose)
+    say(theirs, "oak", "fir", "oak", "fir")
+    trees.append(merged(trees[-1], theirs.files))
+    found = same(trunk, *trees)
+    assert found.ledger.state.seal == theirs.ledger.state.seal
+    trees.append(sealed(trunk, found, "fir"))
+    trees.append(laid(trees[-1], low))
+    healed = {**trees[-1], **same(trunk, *trees).ledger.mends}
+    assert set(lines_of(healed)) == set(lines_of(trees[-2]))
+
+
+def test_RENDER_a_newcomer_to_a_damaged_trunk_takes_nobodys_lines_away() -> None:
+    trunk = fleet("elm")
+    said = say(trunk, "elm")
+    trunk.admit("ash")
+    say(trunk, "ash", "elm", "ash")
+    trunk.push([word(trunk.pens["ash"])])
+    place = log_place(said[0].log, said[0].seq).file
+    for line in (said[0].line, trunk.seals[2].line):
+        path = place if line == said[0].line else epoch_place(1).file
+        hurt = {**trunk.files, path: trunk.files[path].replace(line + b"\n", b"")}
+        found = reader(trunk, hurt)
+        assert found.ledger.state.epoch == 2
+        assert found.ledger.mends == {}
+        whole = same(trunk, hurt, trunk.files)
+        assert whole.ledger.state.seal == trunk.ledger.state.seal
 
 
 def test_SEEN_a_ledger_that_reads_on_says_which_of_its_seals_were_left() -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orxaq_mesh.effects import Answer, Ask, Cancel, Intent
-from orxaq_mesh.errors import Fenced, Unreachable
+from orxaq_mesh.errors import Fenced, MeshError, Unreachable
 from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.locks import NodeLock
@@ -66,8 +67,10 @@ def settle(performer: Performer, intent: Intent) -> Answer:
             step = performer.tick
             time.sleep(max(0, min(1000, performer.engine.wake_ms() - performer.clock.now_ms())) / 1000)
     except KeyboardInterrupt:
-        with NodeLock(home, "node"):
+        # The interrupt may have come in the middle of a push: what came of it is read before the place is given back.
+        with NodeLock(home, "node"), suppress(MeshError):
             performer.feed(Cancel(intent.id))
+            performer.pass_once()
         raise
 
 

@@ -291,7 +291,7 @@ class Performer:
             return Unreached(error)
         self.unreached = None
         self._note_reading(begun_ms)
-        return Looked(begun_ms, ended_ms, trunk, changes, findings, offered, (), base, descends)
+        return Looked(begun_ms, ended_ms, trunk, changes, findings, offered, (), base, descends, self.engine.trunk)
 
     def _fetch(self, trunk: Oid | None) -> None:
         """Bring in what is new: first the trunk and the outboxes of known logs, then those of strangers.

@@ -33,18 +33,6 @@ class Call(NamedTuple):
     gone: bool = False
 
 
-class Event(NamedTuple):
-    """One line of the history of leases, for a checker: an ask or its answer, at a moment of the world's clock."""
-
-    at_ms: int
-    intent: str
-    node: str
-    session: str
-    kind: str
-    lease: str
-    answer: Answer | None
-
-
 class Session:
     """A caller on a node. `lease` and `token`: what it believes to hold."""
 
@@ -65,7 +53,6 @@ class Callers:
         self.living: set[str] = set()
         self.sessions: dict[str, Session] = {}
         self.calls: dict[str, Call] = {}
-        self.history: list[Event] = []
         self._number: dict[str, int] = {}
 
     def enter(self, node: str, name: str = "") -> Session:
@@ -109,7 +96,7 @@ class Callers:
     def send(self, session: Session, intent: Intent) -> None:
         session.asking, session.wish = intent.id, (intent.kind, intent.wish)
         self.calls[intent.id] = Call(session, intent)
-        self._note(session, intent, None)
+        self.world.history.asks(f"{self.world.nodes[session.node].who}/{session.name}", intent)
         self.world.nodes[session.node].outer.append(Ask(intent))
 
     def leave(self, who: str) -> bool:
@@ -153,7 +140,7 @@ class Callers:
         waits = call.intent.deadline_ms is None and not call.gone and session.owner in self.living
         given_back = waits and "withdrawn" in answer.facts
         self.world.laws.hold(not given_back, "answer", f"{intent} waits, and was told that it does not")
-        self._note(session, call.intent, answer)
+        self.world.history.is_told(call.intent, answer)
         self.world.checks.answered(node, intent, answer, session.name)
         if not call.gone:
             session.asking, session.wish = None, ("", {})
@@ -166,12 +153,6 @@ class Callers:
             session.lease, session.token = intent.wish["lease"], answer.facts["token"]
         elif answer.verdict == "fenced" or (intent.kind == "lease.release" and answer.verdict != "unknown"):
             session.lease, session.token = "", 0
-
-    def _note(self, session: Session, intent: Intent, answer: Answer | None) -> None:
-        lease = intent.wish.get("lease") or intent.wish.get("under", {}).get("lease")
-        if lease:
-            node = self.world.nodes[session.node].who
-            self.history.append(Event(self.world.now_ms, intent.id, node, session.name, intent.kind, lease, answer))
 
 
 def _wish(session: Session, kind: str, words: tuple[str, ...]) -> tuple[Any, bool, int | None]:

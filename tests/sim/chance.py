@@ -50,7 +50,6 @@ WEATHER = {
     "rolled": 1,
     "damage": 2,
 }
-FORGETTING = frozenset({"cache", "crash", "copy", "restore", "two hubs", "damage"})
 FORKS = frozenset({"two hubs", "rolled", "damage"})
 """What begins a second history; in the weather of some seeds only, for much is only certain while there is one."""
 """Kinds of trouble, and how likely each is to be part of a seed's weather."""
@@ -75,8 +74,6 @@ class Settings(NamedTuple):
         nodes, insider, trouble = dice.choice((2, 3, 3, 4)), dice.random() < 0.25, dice.choice((0.1, 0.2, 0.4))
         if dice.random() < 0.6:
             weather -= FORKS
-        if weather & FORGETTING:  # what the hub lost and nobody remembers is gone for good: a person must decide then
-            weather -= {"rolled"}
         return cls(seed, steps, nodes, insider, weather, trouble)
 
     def line(self) -> str:
@@ -96,7 +93,7 @@ class Chance:
             "pause": lambda node: f"pause {node.name} {self.dice.choice((500, 5000, 20000))}",
             "crash": self._crash,
             "clock": self._clock,
-            "cache": lambda node: f"{self.dice.choice(('keep', 'keep', 'forget'))} {node.name}",
+            "cache": lambda node: f"forget {node.name}",
             "forge": lambda node: f"forge {node.name}",
             "rewound": self._rewound,
             "squashed": lambda node: "hub squashed",
@@ -115,8 +112,9 @@ class Chance:
     def line(self) -> str:
         """The next command."""
         dice, world = self.dice, self.world
-        if (down := [node for node in world.nodes.values() if node.performer is None]) and dice.random() < 0.1:
-            return f"start {dice.choice(down).name}"
+        if down := [node for node in world.nodes.values() if node.performer is None]:
+            if dice.random() < 0.1:
+                return f"start {dice.choice(down).name}"
         if world.hub.late and dice.random() < 0.1:
             return f"deliver {dice.randrange(len(world.hub.late))}"
         if self.lasting and dice.random() < self.settings.trouble / 4:

@@ -66,12 +66,14 @@ def damage(hub: SimHub, how: str, number: str = "0") -> bool:
             new = None
         case _:
             path, new = "ledger/notes.txt", b"a stray file\n"
-    lossy = how in ("torn", "loses", "drops")
-    if lossy and any(node.performer is None or node.engine.trunk is None for node in hub.world.nodes.values()):
-        return False  # what nobody has read yet is gone for good
     hub.world.forked = True
-    hub.world.lossy |= lossy
+    _remember(hub)
     return lay(hub, {path: new}, f"damaged by {how}")
+
+
+def _remember(hub: SimHub) -> None:
+    """Somebody may have a backup of what is lost now."""
+    hub.lost.append((hub.branches[TRUNK], hub.view.sound_lines()))
 
 
 def roll_back(hub: SimHub, count: str) -> bool:
@@ -80,6 +82,7 @@ def roll_back(hub: SimHub, count: str) -> bool:
     if older is None or hub.shows:
         return False
     hub.world.forked = True
+    _remember(hub)
     hub.branches[TRUNK] = older
     hub.view.read_from_the_beginning(older)
     return True
@@ -142,11 +145,11 @@ def _as_of(hub: SimHub, seal_id: str) -> Ledger:
     """What the trunk was when this seal was its tip: all records, and the seals up to it."""
     wanted = set(hub.world.judge.back(seal_id))
     changes = []
-    for path, whole_file in sorted(hub.commits[hub.branches[TRUNK]].files.items()):
-        lines = whole_file.split(b"\n")[:-1]
+    for path, content in sorted(hub.commits[hub.branches[TRUNK]].files.items()):
         if path.startswith("ledger/epochs/"):
-            lines = [line for line in lines if line_id(line) in wanted]
-        changes.append(Change(path, None, b"".join(line + b"\n" for line in lines)))
+            lines = [line for line in content.split(b"\n") if line_id(line) in wanted]
+            content = b"".join(line + b"\n" for line in lines)
+        changes.append(Change(path, None, content))
     ledger = Ledger(hub.world.ledger_id)
     ledger.read(changes)
     return ledger

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -179,6 +180,9 @@ def _fast_line(value: Value, key: SecretKey, ledger_id: str | None) -> bytes:
     return canonical({**value, "sig": fast_sign(key, namespace(ledger_id), unsigned(value))})
 
 
+_parse = cache(keys.PublicKey.parse)
+
+
 @contextlib.contextmanager
 def simulated(real_signatures: bool) -> Iterator[None]:
     """Within it journals are compacted early; and, if wanted, `fast_sign`'s signatures count, and no others."""
@@ -187,6 +191,7 @@ def simulated(real_signatures: bool) -> Iterator[None]:
         (performer, "atomic_write", _write),
         (performer, "read_json_cache", SimFile.read),
         (spine, "RUNG_RECORDS", RUNG_RECORDS),
+        (keys.PublicKey, "parse", _parse),  # the same few keys, again and again
     ]
     if not real_signatures:
         swaps.append((builder, "sign", _fast_line))

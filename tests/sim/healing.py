@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LEASES = ("deploy", "db")
 PATIENCE = 6000
 """Turns of the scheduler until something must have come."""
+MEMORY_TURNS = 300
+"""So many turns the nodes have to bring back what they remember, before somebody finds a backup."""
 
 
 def heal(world: World) -> None:
@@ -30,13 +32,15 @@ def heal(world: World) -> None:
     notes = world.play[-1][1]
     dice = random.Random(f"heal {world.fleet.seed}")
     _calm(world)
-    _until(world, dice, lambda: _is_one(world), "the hubs do not come together")
+    if world.forked:
+        _until(world, dice, _come_together(world), "the hubs do not come together")
     _until(world, dice, lambda: not _waiting(world, "sound"), "an answer is missing")
     _everybody_gets_everything(world, dice)
     _until(world, dice, lambda: not _waiting(world, "heeded"), "an answer is missing")
     _until(world, dice, lambda: _at_rest(world), "the nodes do not come to rest")
     world.hub.view.read_anew(world.fleet.seed)
     world.told = world.checks.all_told(world.hub.view)
+    world.history.check()
     notes.clear()
     state = world.hub.view.ledger.state
     world.note(f"all at rest at epoch {state.epoch} with {state.records} records; everybody got every lease")
@@ -60,16 +64,37 @@ def _end_rotations(world: World) -> None:
         world.members.end_rotation(node)
 
 
-def _is_one(world: World) -> bool:
-    """Whether the trunk holds what the other hub holds; whoever can brings it there (law FORK)."""
-    far = world.hubs.get("far")
-    if far is None or far.late or world.hub.view.store.has(far.branches[TRUNK]):
+def _come_together(world: World) -> Callable[[], bool]:
+    """Whether the trunk holds all that any hub ever held; whoever can brings it there (law FORK).
+
+    What a hub was set back from comes last, from somebody's backup of it: where nobody remembers it, nobody else has it.
+    """
+    turns = iter(range(PATIENCE))
+
+    def is_one() -> bool:
+        turn, view = next(turns), world.hub.view
+        sound = [node for node in world.nodes.values() if node.sound()]
+        missing = [tip for tip in _far(world) if not view.store.has(tip)]
+        if not missing and turn > MEMORY_TURNS:
+            missing = [tip for hub in world.hubs.values() for tip, lines in hub.lost if not lines <= view.lines()]
+        if missing and sound:
+            world.parting.bring(sound[0], missing[0])
+        return not missing and not any(node.engine.broken for node in sound) and (_whole(world) or not sound)
+
+    return is_one
+
+
+def _far(world: World) -> list[str]:
+    return [world.hubs["far"].branches[TRUNK]] if "far" in world.hubs else []
+
+
+def _whole(world: World) -> bool:
+    """Whether the trunk has all that it was set back from."""
+    lost = [lines for hub in world.hubs.values() for _, lines in hub.lost]
+    if not lost:
         return True
-    for node in world.nodes.values():
-        if node.sound() and node.engine.broken is None:
-            world.parting.sync(node, "far")
-            break
-    return False
+    there = world.hub.view.lines()
+    return all(lines <= there for lines in lost)
 
 
 def _turn(world: World, dice: random.Random) -> None:
@@ -77,7 +102,7 @@ def _turn(world: World, dice: random.Random) -> None:
         while hub.late:
             hub.deliver(dice.randrange(len(hub.late)))
     for node in world.nodes.values():
-        if node.sound():
+        if world.forked and node.sound() and dice.random() < 0.1:
             world.parting.mend(node)
     due = world.due()
     if due:
@@ -145,7 +170,7 @@ def _give_back(world: World) -> None:
             other = session.asking and session.wish[1].get("lease") != held.name
             if other or not node.honest():
                 world.callers.die(name)
-            elif not session.asking:
+            elif not session.asking and node.engine.broken is None:
                 session.lease = held.name
                 world.callers.ask(name, "lease.release")
 

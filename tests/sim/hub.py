@@ -51,6 +51,7 @@ class SimHub(MemoryHub):
         self.world, self.name, self.down, self.hostile = world, name, False, False
         self.shows: Oid | None = None  # rewound: the trunk that everybody is shown, while no push is taken
         self.late: list[Sent] = []
+        self.lost: list[tuple[Oid, frozenset[str]]] = []  # tips that it was set back from, and the lines of each
         self.view = View(world, self)
 
     def tips(self) -> dict[str, Oid]:

@@ -20,6 +20,7 @@ from orxaq_mesh.kinds import Moment, State, Verdict
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.record import NOTHING, Record, Value
+from tests.sim.history import History
 from tests.sim.law import Laws
 
 Holding = tuple[str, str, int]
@@ -65,8 +66,8 @@ class Judge:
         under: how many records that act under a lease took effect.
     """
 
-    def __init__(self, laws: Laws, note: Callable[[str], None]) -> None:
-        self.laws, self.note = laws, note
+    def __init__(self, laws: Laws, note: Callable[[str], None], history: History) -> None:
+        self.laws, self.note, self.history = laws, note, history
         self.shadows: dict[str, Shadow] = {NOTHING: GENESIS}
         self.judged: dict[tuple[str, str], Verdict] = {}
         self.ever: dict[str, set[Verdict]] = {}
@@ -84,11 +85,11 @@ class Judge:
         def applied(state: State, record: Record, moment: Moment) -> Verdict:
             return self._applied(real, state, record, moment)
 
-        kinds.apply = applied
+        setattr(kinds, "apply", applied)
         try:
             yield
         finally:
-            kinds.apply = real
+            setattr(kinds, "apply", real)
             self._epoch_ends()
 
     def back(self, seal: str) -> Iterator[str]:
@@ -120,6 +121,7 @@ class Judge:
         self.laws.hold(not idle or deeds(state) == before, 18, f"{record.kind} came to {verdict} and changed the state")
         self._same(record, moment, verdict)
         if verdict.outcome == "applied":
+            self.history.took_effect(record, verdict, name, moment.epoch)
             self._took_effect(record, verdict, name)
         if record.kind.startswith("node."):
             self._count_voters(state)
@@ -174,7 +176,7 @@ class Judge:
             self.laws.hold(key not in self._once, 12, f"two records of {name} with the key {body['once']}")
             self._once |= {key}
         acts = body.get("under") or (body if record.kind in ("lease.renew", "lease.release") else None)
-        if acts is None or (record.kind == "lease.release" and "token" not in body):
+        if acts is None or verdict.result == "withdrawn":
             return
         self.under += 1
         holder = self._holdings.get(acts["lease"], NOBODY)
@@ -190,6 +192,8 @@ class Judge:
             if now == was:
                 continue
             self._holdings[name] = now
+            if was[0] and (by is None or by.kind in ("node.revoke", "node.admit")):
+                self.history.lost_standing(was[0], [name])
             if was[0] and (by is None or by.kind in _OVER_ITS_HEAD or by.log.startswith(f"{INSIDER}-")):
                 self.overruled.add((name, was[2]))
             hold(now[2] >= was[2], 7, f"the token of {name} went from {was[2]} to {now[2]}")

@@ -26,6 +26,7 @@ INVARIANTS: dict[int | str, tuple[str, str]] = {
     10: ("PUSH", "what was reported as sealed is in every later tip, with that verdict"),
     11: ("PUSH", "committed is on the trunk, lost is not and never will be"),
     12: ("ONCE", "an idempotency key has one effective record"),
+    13: ("FENCE", "every history of a lease, as its callers saw it, is linearizable"),
     14: ("SEEN", "what a node has read never goes back"),
     15: ("NODE-3", "nothing of a revoked key takes effect after its revocation"),
     18: ("LIVE", "a record that is refused or fenced changes nothing but what is noted of its author"),
@@ -47,8 +48,8 @@ INVARIANTS: dict[int | str, tuple[str, str]] = {
     "answer": ("PUSH", "a caller is told once, and what the ledger says"),
     "calm": ("LIVE", "a step that does nothing is not due again at once, and no step raises"),
 }
-"""Number or name -> the law it comes from, and what must hold. 13 is for a checker of histories, 16 and 17 for kinds
-that do not exist yet."""
+"""Number or name -> the law it comes from, and what must hold. 16 and 17 are for kinds that do
+not exist yet."""
 
 
 class Broke(AssertionError):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from orxaq_mesh.effects import Effect, Input, Me, Pace, Publish, Published, Say, Tick, Unreached
+from orxaq_mesh.effects import Effect, Input, Me, Pace, Publish, Published, Save, Say, Tick, Unreached
 from orxaq_mesh.engine import Engine
 from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.keys import SecretKey, namespace
@@ -67,6 +67,7 @@ class SimPerformer(Performer):
         self.say = node.said
         self.dice = node.dice.random
         self._lacking = {}
+        self._polled_ms = 0, 0
         self._kept = None
         self.ladder = cast("Any", node.ladder)
         ledger, trunk, self._quiet_outboxes = self._restore()
@@ -167,12 +168,10 @@ class SimNode:
         """The key that a rotation brings, and its log. A copy makes another one."""
         return key_of(self.who, self.name, self.key_number + 1)
 
-    def keep(self) -> bool:
-        """Write a snapshot, as mesh-sync does now and then."""
-        if self.performer is None:
-            return False
-        self.performer.keep()
-        return True
+    def keep(self) -> None:
+        """Write a snapshot. mesh-sync does so after every step; here it is done when something may come of it."""
+        if self.performer is not None:
+            self.performer.keep()
 
     def forget(self) -> None:
         """CACHE: all but key and journal is deleted, even under a running process."""
@@ -182,7 +181,7 @@ class SimNode:
             self.performer.ladder = cast("Any", self.ladder)
 
     def crash(self, why: str) -> None:
-        """Everything but key, journal and cache is gone."""
+        """Everything but key, journal and cache is gone. The cache is as it was before the step."""
         self.world.note(f"{self.name} is killed {why}")
         self.world.count("crash")
         self.performer = None
@@ -238,6 +237,8 @@ class SimNode:
         if self.performer is None or self.world.now_ms < self.away_until_ms:
             return
         self.words, self._points, self._crossings = words, 0, 0
+        if words.crash >= 0:
+            self.keep()
         try:
             self._go(self.performer)
             self._wakes()

@@ -55,25 +55,31 @@ class Parting:
         if other is None or other is node.hub or other.down or node.cut or other.shows:
             return False
 
-        def theirs() -> Oid:
-            store = SimStore(other)
-            store._commits = node.store._commits
-            tips = store.poll()
-            store.fetch({TRUNK: tips[TRUNK]})
-            return tips[TRUNK]
+        return self.bring(node, other.branches[TRUNK])
 
-        return self._run(node, lambda performer: _united(performer, theirs()))
+    def bring(self, node: SimNode, theirs: Oid) -> bool:
+        """Whatever hub has this tip, or had it."""
+
+        def act(performer: SimPerformer) -> None:
+            for hub in self.world.hubs.values():
+                if theirs in hub.commits:
+                    _fetch(performer, hub, theirs)
+                    break
+            _united(performer, theirs)
+
+        return self._run(node, act)
 
     def mend(self, node: SimNode) -> bool:
         """Only for whom the hub lost something: it is what `mesh doctor` names there."""
         if node.performer is None or node.engine.broken is None or node.engine.parted:
             return False
-        return self._run(node, _united)
+        return self._run(node, lambda performer: _united(performer, None))
 
     def _run(self, node: SimNode, act: Any) -> bool:
         """A command of its own process: it has the node's disk, and mesh-sync hears of what it wrote."""
         if node.performer is None or self.world.now_ms < node.away_until_ms:
             return False
+        node.keep()
         written = node.journal.entries
         before = len(written)
         try:
@@ -89,7 +95,14 @@ class Parting:
         return True
 
 
-def _united(performer: SimPerformer, theirs: Oid | None = None) -> None:
+def _fetch(performer: SimPerformer, hub: SimHub, tip: Oid) -> None:
+    """As `sync.other_hub` does it: the other hub's objects come into the node's store."""
+    store = SimStore(hub)
+    store._commits = performer.node.store._commits
+    store.fetch({TRUNK: tip})
+
+
+def _united(performer: SimPerformer, theirs: Oid | None) -> None:
     came = reconciling._unite(cast("Any", performer), theirs)
     words = f"left {came.left} epochs, {came.waiting} records wait, {came.mended} files mended"
     performer.node.world.note(f"  {performer.node.name} brought two histories together: {words}")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from orxaq_mesh import fold
+from orxaq_mesh import fold, kinds
 from orxaq_mesh.kinds import State, Verdict
 from orxaq_mesh.ledger import Ledger, Reading
-from orxaq_mesh.record import NOTHING, canonical, parse_path
+from orxaq_mesh.record import NOTHING, canonical, line_id, parse_path
 from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change, Flaw, Oid, Outcome, Pushed
 from tests.sim.judge import INSIDER
@@ -64,7 +64,10 @@ class View:
         hold = self.laws.hold
         self.store.fetch({"mesh": new})
         hold(by_force or not self.trunk or self.store.descends(new, self.trunk), 1, f"{new[:7]} descends from no tip")
-        hold(self.outcomes.get(new) is not Outcome.LOST, 11, f"{new[:7]} was told lost and is on the trunk")
+        lost = (
+            self.outcomes.get(new) is Outcome.LOST and not self.hub.lost
+        )  # set back, it may come to the same tip again
+        hold(not lost, 11, f"{new[:7]} was told lost and is on the trunk")
         found = list(self.store.changes(self.trunk, new))
         damaged = hostile or bool(self.ledger.mends) or any(isinstance(item, Flaw) for item in found)
         changes = [item for item in found if isinstance(item, Change)]
@@ -73,11 +76,23 @@ class View:
         self.history.add(new)
         reading = self._read(changes, new)
         stray = [finding for finding in reading.findings if not self._of_a_proof(finding)]
-        hold(damaged or not stray, 2, f"a node published {stray[:1]}")
+        hold(damaged or self.world.forked or not stray, 2, f"a node published {stray[:1]}")
+        if not hostile:
+            self._stand(changes)
         waits = {record.log for record in self.ledger.waiting.values()} - self.ledger.proven.keys()
         hold(self.world.forked or not waits, 4, f"a seal left records of {waits} behind")
         self.states[new] = None if self._lacks(found) else digest(self.ledger.state)
         self._finals()
+
+    def _stand(self, changes: list[Change]) -> None:
+        """Every seal that a node brought stands; those of the insider need not."""
+        for change in changes:
+            if change.path.startswith("ledger/epochs/"):
+                old = set((change.old or b"").split(b"\n"))
+                for line in (change.new or b"").split(b"\n")[:-1]:
+                    if line not in old and f'"node":"{INSIDER}-'.encode() not in line:
+                        stands = line_id(line) in self.judge.shadows
+                        self.laws.hold(stands, 2, f"a node published a seal that does not stand: {line[:200]!r}")
 
     def _of_a_proof(self, finding: Finding) -> bool:
         """The two halves of a proof may lie in the tree without what comes before them."""
@@ -89,27 +104,30 @@ class View:
         return bool(self.ledger.mends) or any(isinstance(item, Flaw) for item in found)
 
     def _read(self, changes: list[Change], new: Oid) -> Reading:
+        self.trunk = new
         with self.judge.watching():
             reading = self.ledger.read(changes)
-        self.trunk = new
-        if reading.deeper is not None:
-            return self.read_from_the_beginning(new)
+            if reading.deeper is not None:  # what came may change what lies beneath what was kept
+                since = self.ledger.state.seal
+                self.ledger = self.ledger.beneath(kinds.new_state())
+                reading = self.ledger.read(self._tree(new), since=since)
         self._take(reading)
         return reading
 
-    def read_from_the_beginning(self, new: Oid) -> Reading:
+    def _tree(self, tip: Oid) -> list[Change]:
+        return [item for item in self.store.changes(None, tip) if isinstance(item, Change)]
+
+    def read_from_the_beginning(self, new: Oid) -> None:
         """A tree of which nothing is known yet, or that lost what was known."""
         self.store.fetch({"mesh": new})
         self.ledger, self.trunk, self.verdicts, self.final = Ledger(), new, {}, NOTHING
-        self._stood, self._seen = set(), {}
-        changes = [item for item in self.store.changes(None, new) if isinstance(item, Change)]
+        self._stood, self._seen, self.outcomes = set(), {}, {}
         with self.judge.watching():
-            reading = self.ledger.read(changes)
+            reading = self.ledger.read(self._tree(new))
         self.history.add(new)
         self._take(reading)
         self.states[new] = None if self.ledger.mends else digest(self.ledger.state)
         self._finals()
-        return reading
 
     def _take(self, reading: Reading) -> None:
         """What is on the chosen spine now, and what stood anywhere."""
@@ -191,6 +209,10 @@ class View:
         self.laws.hold(same, 6, "a stranger finds another state")
         there = {record.id: verdict for record, _, verdict in reading.judged}
         self.laws.hold(there == self.verdicts, 10, "a stranger finds other records or verdicts")
+
+    def sound_lines(self) -> frozenset[str]:
+        """The ids of the seals that stood here, and of what they took in."""
+        return frozenset(self._stood | {r.id for seal in self._stood for r in self.judge.shadows[seal].taken})
 
     def lines(self) -> set[str]:
         """The ids of all lines in the tree, on whatever side they are."""

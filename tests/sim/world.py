@@ -9,7 +9,7 @@ Knows not: which command comes when (`chance`), what must hold (`checks`, `view`
     crash elm | reboot elm | start elm
     pause elm 5000                    it stands still for so long
     wall elm -3650 | sleep elm 3650   its wall clock jumps by so many days; its boot-time clock went on while it slept
-    keep elm | forget elm             a snapshot is written; snapshot and store are deleted
+    forget elm                        snapshot and store are deleted, under the running process too
     ask ... | leave ... | die ...     callers (see `callers`)
     hub ... | cut ... | join ... | stale ... | fresh ... | deliver N           (see `hub`)
     hello ... | admit ... | revoke ... | rotate ... | copy ... | restore ...   (see `fleet`)
@@ -32,6 +32,7 @@ from tests.sim.checks import Checks
 from tests.sim.fakes import fast_sign, real_sign
 from tests.sim.fleet import Members, founded
 from tests.sim.healing import heal
+from tests.sim.history import History
 from tests.sim.hub import SimHub
 from tests.sim.insider import Insider, forge
 from tests.sim.judge import INSIDER, Judge
@@ -73,7 +74,6 @@ class World:
     Attributes:
         play: each command, and what came of it; notes are only kept when `loud`.
         forked: more than one history was begun: what is not final may come to another verdict.
-        lossy: lines were taken from the trunk; whoever has no snapshot may miss there what it has seen.
         counts: what happened, by kind. told: at the end, answers that named a verdict, all of them found again.
     """
 
@@ -82,11 +82,12 @@ class World:
         self.sign: Callable[[SecretKey, str, bytes], str] = real_sign if self.fleet.real else fast_sign
         self.now_ms = 0
         self.engine_steps = self.told = 0
-        self.forked = self.lossy = False
+        self.forked = False
         self.counts: Counter[str] = Counter()
         self.play: list[tuple[str, list[str]]] = [(line, [])]
         self.laws = Laws()
-        self.judge = Judge(self.laws, self.note)
+        self.history = History(self)
+        self.judge = Judge(self.laws, self.note, self.history)
         self.checks = Checks(self)
         self.callers = Callers(self)
         self.hub = SimHub(self, "hub")
@@ -104,7 +105,6 @@ class World:
             "pause": self._pause,
             "wall": self._wall,
             "sleep": self._sleep,
-            "keep": SimNode.keep,
             "forget": SimNode.forget,
             "cut": lambda node: setattr(node, "cut", True),
             "join": lambda node: setattr(node, "cut", False),
@@ -195,6 +195,7 @@ class World:
 
     def _crash(self, node: SimNode) -> bool:
         if node.performer is not None:
+            node.keep()
             node.crash("between two steps")
         return False  # `SimNode.crash` counts it
 
