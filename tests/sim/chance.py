@@ -112,9 +112,8 @@ class Chance:
     def line(self) -> str:
         """The next command."""
         dice, world = self.dice, self.world
-        if down := [node for node in world.nodes.values() if node.performer is None]:
-            if dice.random() < 0.1:
-                return f"start {dice.choice(down).name}"
+        if (down := [node for node in world.nodes.values() if node.performer is None]) and dice.random() < 0.1:
+            return f"start {dice.choice(down).name}"
         if world.hub.late and dice.random() < 0.1:
             return f"deliver {dice.randrange(len(world.hub.late))}"
         if self.lasting and dice.random() < self.settings.trouble / 4:

@@ -148,7 +148,9 @@ def _as_of(hub: SimHub, seal_id: str) -> Ledger:
     for path, content in sorted(hub.commits[hub.branches[TRUNK]].files.items()):
         if path.startswith("ledger/epochs/"):
             lines = [line for line in content.split(b"\n") if line_id(line) in wanted]
-            content = b"".join(line + b"\n" for line in lines)
+            whole = b"".join(line + b"\n" for line in lines)
+            changes.append(Change(path, None, whole))
+            continue
         changes.append(Change(path, None, content))
     ledger = Ledger(hub.world.ledger_id)
     ledger.read(changes)

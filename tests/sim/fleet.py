@@ -19,7 +19,7 @@ from tests import builder
 from tests.sim.callers import DESK
 from tests.sim.hub import TRUNK
 from tests.sim.judge import INSIDER
-from tests.sim.node import SimNode, key_of
+from tests.sim.node import SimNode
 from tests.sim.store import SimStore
 
 if TYPE_CHECKING:

@@ -85,11 +85,11 @@ class Judge:
         def applied(state: State, record: Record, moment: Moment) -> Verdict:
             return self._applied(real, state, record, moment)
 
-        setattr(kinds, "apply", applied)
+        kinds.apply = applied
         try:
             yield
         finally:
-            setattr(kinds, "apply", real)
+            kinds.apply = real
             self._epoch_ends()
 
     def back(self, seal: str) -> Iterator[str]:

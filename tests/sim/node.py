@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from orxaq_mesh.effects import Effect, Input, Me, Pace, Publish, Published, Save, Say, Tick, Unreached
+from orxaq_mesh.effects import Effect, Input, Me, Pace, Publish, Published, Say, Tick, Unreached
 from orxaq_mesh.engine import Engine
 from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.keys import SecretKey, namespace
