@@ -60,9 +60,9 @@ def example(of: str, /, **body: Any) -> dict[str, Any]:
     return value
 
 
-def with_value(value: dict[str, Any], path: tuple[str, ...], new: Any) -> dict[str, Any]:
+def with_value(value: dict[str, Any], path: tuple[str | int, ...], new: Any) -> dict[str, Any]:
     found = copy.deepcopy(value)
-    inner = found
+    inner: Any = found
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = new
@@ -200,25 +200,31 @@ STRANGE: tuple[Any, ...] = (
 )
 
 
+WHOLE = ("envelope", "seal", "event.publish")
+"""Of the other kinds only what is theirs is bent: the envelope is the same for all."""
+
+
 def mutations(name: str) -> Iterator[tuple[str, Any]]:
     """The example with one thing other: each value replaced, each field gone, a field more, at every depth."""
     value = example(name)
     if name not in ("envelope", "seal"):
         value["body"]["once"] = "once-1"
     yield "as it is", value
-    paths: list[tuple[str, ...]] = [()]
+    paths: list[tuple[str | int, ...]] = [()]
     while paths:
         path = paths.pop()
         inner: Any = value
         for step in path:
             inner = inner[step]
+        if isinstance(inner, list):
+            paths += [(*path, number) for number in range(len(inner))]
         if isinstance(inner, dict):
-            paths += [(*path, key) for key in inner]
+            paths += [(*path, key) for key in inner if path or name in WHOLE or key in ("body", "kind", "v")]
             yield f"{path} and a field", with_value(value, (*path, "zz"), 1)
             yield f"{path} and a field of no name", with_value(value, (*path, ""), None)
         if path:
             parent = copy.deepcopy(value)
-            home = parent
+            home: Any = parent
             for step in path[:-1]:
                 home = home[step]
             del home[path[-1]]
@@ -239,7 +245,7 @@ def test_both_validators_agree_on_every_mutation(name: str) -> None:
         assert python.is_valid(value) == verdict, told
         counts[verdict] += 1
     assert counts[True] > 3
-    assert counts[False] > 500
+    assert counts[False] > 200
 
 
 @given(st.sampled_from(NAMES), st.data())
