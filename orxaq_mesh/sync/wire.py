@@ -179,6 +179,11 @@ class Client:
                 break
         return [told.get(intent.id, told[next(iter(told))]) for intent in intents]
 
+    def hang_up(self) -> None:
+        """From another thread: whoever waits for an answer is told that there will be none."""
+        with contextlib.suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Hang up."""
         self._stream.close()
