@@ -417,7 +417,7 @@ class Engine:
         held = leases(self.ledger.state).by_name.get(intent.wish["lease"])
         if intent.id not in self.record_of or not held or not held.held_by(self.pen.me.name, intent.wish["session"]):
             return []
-        return [self._tell(intent, answers.granted(self.ledger.state, known))]
+        return [self._tell(intent, answers.granted(self.ledger.state, held))]
 
     def _displaced(self, intent: Intent, given_back: set[str]) -> list[Effect]:
         """A wait whose place is gone ends if this node gave it back, and else asks again: it is never forgotten."""
