@@ -184,7 +184,7 @@ MUTANTS: dict[str, Mutant] = {
         noticed_by=test_ledger.test_C32_a_seal_that_names_a_record_nobody_has_seen_is_as_if_absent_and_stands_when_it_comes,
     ),
     "the last vote counts, and not the first": Mutant(
-        voting.first_vote,
+        voting.first_word,
         "for variants in run:",
         "for variants in reversed(list(run)):",
         noticed_by=test_fork_choice.test_FORK_a_first_vote_never_moves,
