@@ -189,6 +189,26 @@ MUTANTS: dict[str, Mutant] = {
         "for variants in reversed(list(run)):",
         noticed_by=test_fork_choice.test_FORK_a_first_vote_never_moves,
     ),
+    "a vote is read behind a seal that nobody can show": Mutant(
+        voting.first_word,
+        'sides.get(seen(variants[0])) != ""',
+        "sides.get(seen(variants[0]))",
+        noticed_by=lambda: (
+            test_fork_choice.test_FORK_who_names_a_seal_that_it_hides_has_not_voted_and_none_is_moved_when_it_shows_it(
+                7
+            )
+        ),
+    ),
+    "final counts votes behind a seal that nobody can show": Mutant(
+        voting._speaks,
+        "(index, False)",
+        "(index, True)",
+        noticed_by=lambda: (
+            test_fork_choice.test_FORK_who_names_a_seal_that_it_hides_has_not_voted_and_none_is_moved_when_it_shows_it(
+                0
+            )
+        ),
+    ),
     "seals vote": Mutant(
         spine.Spine._elect,
         "return elect(",
