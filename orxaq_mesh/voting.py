@@ -175,7 +175,10 @@ def _stances(
         at = max(at, sealed)
         while at < len(run) and len(run[at]) == 1 and not _speaks(run[at][0], step.epoch, index, places):
             at += 1
-        if at < len(run) and len(run[at]) == 1 and (place := places.get(seen(run[at][0]))) and log in step.voters:
+        if at >= len(run):
+            return
+        place = places.get(seen(run[at][0])) if len(run[at]) == 1 else None
+        if place and log in step.voters:
             yield index, place[0] > index
 
 
