@@ -111,7 +111,7 @@ class SimNode:
         name, who: what the play calls it, and its name in the ledger; a copy has another `name`.
         stale: what a mirror that lags behind shows it, if it reads one.
         shown_less: the trunk that its last reading showed lacks the newest seal that it has seen.
-        shown_other: that trunk did not move forward from the one before.
+        shown_other: that trunk did not move forward from the one before, nor does it hold all that the one before held.
         alarmed: it found its ledger broken, for a good cause, and has not seen better since.
     """
 
@@ -216,7 +216,15 @@ class SimNode:
         (epoch, seal), known = self.engine.seen, self.engine.trunk
         lines = self.hub.commits[tip].files.get(epoch_place(epoch).file, b"").split(b"\n") if tip and epoch else []
         self.shown_less = epoch > 0 and all(line_id(line) != seal for line in lines)
-        self.shown_other = known is not None and (tip is None or not self.view.store.descends(tip, known))
+        self.shown_other = known is not None and (
+            tip is None or not (self.view.store.descends(tip, known) or self._grew(known, tip))
+        )
+
+    def _grew(self, known: str, tip: str) -> bool:
+        """Whether a tip holds all that one before it held, line by line: a branch made anew, and nothing went back."""
+        before = next((hub.commits[known].files for hub in self.world.hubs.values() if known in hub.commits), None)
+        after = self.hub.commits[tip].files
+        return before is not None and all(after.get(path, b"").startswith(data) for path, data in before.items())
 
     # Its steps.
 
