@@ -110,6 +110,7 @@ class SimNode:
     Attributes:
         name, who: what the play calls it, and its name in the ledger; a copy has another `name`.
         stale: what a mirror that lags behind shows it, if it reads one.
+        shown: the trunk that its last reading showed.
         shown_less: the trunk that its last reading showed lacks the newest seal that it has seen.
         shown_other: that trunk did not move forward from the one before, nor does it hold all that the one before held.
         alarmed: it found its ledger broken, for a good cause, and has not seen better since.
@@ -128,6 +129,7 @@ class SimNode:
         self.away_until_ms = 0
         self.cut = self.shown_less = self.shown_other = self.alarmed = self.from_snapshot = False
         self.stale: dict[str, str] = {}
+        self.shown: str | None = None
         self.words = Words()
         self._points = self._crossings = 0
         self.outer: deque[Input] = deque()
@@ -213,6 +215,7 @@ class SimNode:
         """A reading begins, and this is what it will find."""
         if self.performer is None:
             return
+        self.shown = tip
         (epoch, seal), known = self.engine.seen, self.engine.trunk
         lines = self.hub.commits[tip].files.get(epoch_place(epoch).file, b"").split(b"\n") if tip and epoch else []
         self.shown_less = epoch > 0 and all(line_id(line) != seal for line in lines)
@@ -285,8 +288,13 @@ class SimNode:
     # What it is in the ledger.
 
     def standing(self) -> str:
-        """Its standing as the trunk has it, and `observer` for one that may not write."""
+        """Its standing as the trunk has it, and `observer` for one that may not write.
+
+        A trunk that lost its beginning knows nobody: then it is what the node itself remembers.
+        """
         member = members(self.view.ledger.state).by_log.get(self.log)
+        if member is None and self.performer is not None and self.hub.lost:
+            member = members(self.engine.ledger.state).by_log.get(self.log)
         if member is None or not member.admitted:
             return member.standing if member else "unknown"
         return "observer" if "observer" in member.roles else "member"
