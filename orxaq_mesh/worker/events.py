@@ -170,11 +170,18 @@ def follow(path: Path, stop: threading.Event) -> Iterator[Event]:
         MeshFault: it cannot be read, or an event is damaged or missing.
     """
     seq = offset = 0
+    doubted = b""
     while True:
         stopped = stop.is_set()  # asked before the file is: what was written until then is still given out
         for line in _lines(path, offset):
+            event = _parse(line, seq + 1)
+            if event is None:
+                if line == doubted:
+                    raise _damaged(path, seq + 1)
+                # Half of it may be what a new worker cut off while it was read: only a line that stays so is damaged.
+                doubted, stopped = line, False
+                break
             offset, seq = offset + len(line), seq + 1
-            event = _parse(line, path, seq)
             yield event
             if event["event"] == LAST:
                 return
@@ -196,11 +203,13 @@ def _lines(path: Path, offset: int) -> Iterator[bytes]:
         raise disk_fault("read", path, error) from error
 
 
-def _parse(line: bytes, path: Path, seq: int) -> Event:
+def _parse(line: bytes, seq: int) -> Event | None:
     try:
         event: Event = orjson.loads(line)
-        if event["seq"] == seq and isinstance(event["event"], str):
-            return event
+        return event if event["seq"] == seq and isinstance(event["event"], str) else None
     except (ValueError, TypeError, KeyError):
-        pass
-    raise MeshFault(f"{path}: line {seq} is damaged, or event {seq} is missing", file=str(path), line=seq)
+        return None
+
+
+def _damaged(path: Path, seq: int) -> MeshFault:
+    return MeshFault(f"{path}: line {seq} is damaged, or event {seq} is missing", file=str(path), line=seq)
