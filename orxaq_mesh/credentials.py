@@ -73,12 +73,15 @@ _PLACEHOLDER: Final = re.compile(
     r"|(?:os\.|process\.|self\.|config\.|settings\.|args\.|/|\./|~/)"
     r"|(?:required|optional|disabled|enabled|string|unknown|hidden|redacted|removed|masked|changed?|example|dummy|sample"
     r"|change[-_]?me|replace[-_]?me|pass(?:word|wd|phrase)?|placeholder|secrets?|tokens?|credentials?|none|null|true|false"
-    r"|undefined|required|rotated|revoked|expired|invalid|missing|prompt)\W*$",
+    r"|undefined|rotated|revoked|expired|invalid|missing|prompt)\W*$",
     re.IGNORECASE,
 )
 _REFERENCE: Final = re.compile(r"\$\{|\$\(|\{\{")
-# A fencing token is no secret: an epoch, or an epoch and a seal's id; nor is an id alone.
-_FENCING: Final = re.compile(r"[0-9]{1,16}(?::[0-9a-f]{0,64})?|[0-9a-f]{64}")
+# A fencing token is no secret: an epoch, or an epoch and a seal's id; nor is an id alone, of ours or of anybody's.
+_FENCING: Final = re.compile(
+    r"[0-9]{1,16}(?::[0-9a-f]{0,64})?|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
+    re.IGNORECASE,
+)
 _DIGIT: Final = re.compile("[0-9]")
 _CODE: Final = re.compile(r"[(\[<{`]|::|\.\w{1,40}\.")
 _LEAST: Final = 8

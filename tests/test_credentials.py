@@ -90,6 +90,8 @@ INNOCENT: list[Any] = [
     {"token": 41, "seal": A64},
     {"token": "41:" + A64},
     {"token": A64},
+    {"token": str(uuid.UUID(int=2**127 + 7)), "update_token": A64[:40]},
+    f"token={uuid.UUID(int=2**127 + 7)}",
     {"password": ""},
     {"password": "required"},
     {"password": "<your password>"},

@@ -95,7 +95,9 @@ def _from_ps(session: int) -> Iterator[int]:
     """For systems without /proc: `ps` names the living, the system itself their sessions."""
     command = ["ps", "-A", "-o", "pid=,pgid=,stat="]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_PS_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PS_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return
     for line in done.stdout.split(b"\n"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orxaq_mesh.errors import Usage
+from orxaq_mesh.worker import group
 from orxaq_mesh.worker.execution import Step, end_left_over
 from worker.attempts import Attempt, living, python, script, wait_for
 
@@ -153,7 +154,12 @@ def test_a_lease_that_is_lost_already_starts_nothing(attempt: Attempt) -> None:
     assert list(attempt.work.iterdir()) == []
 
 
-def test_a_tree_of_deaf_grandchildren_is_killed_whole(attempt: Attempt) -> None:
+@pytest.mark.parametrize("without_proc", [False, True])
+def test_a_tree_of_deaf_grandchildren_is_killed_whole(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, without_proc: bool
+) -> None:
+    if without_proc:  # as on macOS
+        monkeypatch.setattr(group, "_HAS_PROC", False)
     thread = attempt.stop_when(lambda: len(attempt.pids()) >= 15)
     ended = attempt.run(python(TREE), grace_ms=100)
     thread.join()
@@ -306,6 +312,7 @@ import threading
 from pathlib import Path
 from orxaq_mesh.home.process import environment
 from orxaq_mesh.worker.events import ExecutionLog
+from orxaq_mesh.worker import group
 from orxaq_mesh.worker.execution import Step, run
 loud = "i=0; while :; do i=$((i+1)); echo line $i; done"
 step = Step("try", script="echo $$ > leader; sleep 62 & touch $!; " + loud)
