@@ -112,7 +112,8 @@ def _attend(
         note.unlink(missing_ok=True)
     code = child.returncode
     number = -code if code is not None and code < 0 else None
-    return Exit(outcome, None if number else code, number, child.duration_ms, out, err)
+    why = "" if child.whole else "a process of its session could not be ended"
+    return Exit(outcome, None if number else code, number, child.duration_ms, out, err, why)
 
 
 def _note(path: Path, pid: int) -> None:

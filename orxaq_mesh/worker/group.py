@@ -29,7 +29,7 @@ _KILLED_WITHIN_MS: Final = 5_000
 """A process that sleeps in the kernel dies when it wakes; it is not waited for without end."""
 
 
-def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], object]) -> None:
+def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], object]) -> bool:
     """TERM to everybody in a session, KILL to whoever lives after the grace; again, for those just being born.
 
     Args:
@@ -37,6 +37,9 @@ def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], objec
         grace_ms: between the two; 0 is KILL at once.
         clock: measures it.
         wait: lets so many seconds pass, or fewer.
+
+    Returns:
+        Whether nobody is left. Another user's process, or one that sleeps in the kernel, may be.
     """
     if grace_ms:
         _signal(session, signal.SIGTERM)
@@ -49,6 +52,7 @@ def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], objec
     while living(session) and clock.now_ms() < until:
         _signal(session, _KILL)
         wait(_POLL_S)
+    return not living(session)
 
 
 def living(session: int) -> bool:

@@ -57,7 +57,7 @@ class Exit(NamedTuple):
         duration_ms: until the command itself ended; what it left behind is not counted.
         out: its stdout; on a terminal both streams.
         err: its stderr.
-        why: one sentence where it was not started.
+        why: one sentence where it was not started, or not ended whole.
     """
 
     outcome: str

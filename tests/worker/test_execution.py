@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orxaq_mesh.errors import Usage
-from orxaq_mesh.worker import group
+from orxaq_mesh.worker import child, group
 from orxaq_mesh.worker.execution import Step, end_left_over
 from worker.attempts import Attempt, living, python, script, wait_for
 
@@ -101,6 +101,33 @@ def test_10_mb_of_output_keep_64_kib_and_the_right_sha256(attempt: Attempt) -> N
     assert (attempt.logs / ended.out.file).read_bytes() == whole
     assert attempt.text() == whole.decode()
     assert max(len(event["text"].encode()) for event in attempt.events("exec.chunk")) <= 8192
+
+
+def test_what_was_said_before_the_end_is_heard_by_a_worker_that_had_no_time(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "LEFT_GRACE_MS", 0)
+    program = """
+        import os
+        if os.fork() == 0:
+            os.setsid()
+            open(str(os.getpid()), "w").close()
+            os.execlp("sleep", "sleep", "60")
+        os.write(1, b"x" * 50_000)
+    """
+    ended = attempt.run(python(program))
+    assert (ended.out.size, ended.out.held) == (50_000, True)
+    for pid in attempt.pids():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_who_cannot_be_ended_is_told(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group, "_KILLED_WITHIN_MS", 50)
+    monkeypatch.setattr(os, "killpg", lambda _group, _number: None)  # as for another user's process
+    ended = attempt.run(script("sleep 1 >&- 2>&- & true"))
+    assert ended.good
+    assert "could not be ended" in ended.why
+    assert "could not be ended" in attempt.events("exec.end")[0]["why"]
 
 
 def test_beyond_its_cap_a_file_says_that_it_was_cut(attempt: Attempt) -> None:
@@ -312,7 +339,7 @@ import threading
 from pathlib import Path
 from orxaq_mesh.home.process import environment
 from orxaq_mesh.worker.events import ExecutionLog
-from orxaq_mesh.worker import group
+from orxaq_mesh.worker import child, group
 from orxaq_mesh.worker.execution import Step, run
 loud = "i=0; while :; do i=$((i+1)); echo line $i; done"
 step = Step("try", script="echo $$ > leader; sleep 62 & touch $!; " + loud)
