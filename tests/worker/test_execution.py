@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orxaq_mesh.errors import Usage
+from orxaq_mesh.home.process import identify
 from orxaq_mesh.worker import child, group
 from orxaq_mesh.worker.execution import Step, end_left_over
 from worker.attempts import Attempt, living, python, script, wait_for
@@ -45,6 +46,15 @@ def test_a_command_ends_with_its_code_and_both_streams(attempt: Attempt) -> None
     assert ended.out.sha256 == hashlib.sha256(b"to out\n").hexdigest()
     assert (attempt.logs / ended.out.file).read_text() == "to out\n"
     assert attempt.took_s < 5
+    assert sorted(path.name for path in attempt.logs.iterdir()) == ["000001.err", "000001.out", "exec.jsonl"]
+
+
+def test_the_dead_whom_nobody_has_buried_are_not_living() -> None:
+    process = subprocess.Popen(["sleep", "0.05"], start_new_session=True)
+    assert group.living(process.pid)
+    wait_for(lambda: identify(process.pid) is None)
+    assert not group.living(process.pid)
+    assert process.wait() == 0
 
 
 def test_an_argv_is_never_read_by_a_shell(attempt: Attempt) -> None:
@@ -247,6 +257,11 @@ def test_a_daemon_that_floods_the_pipe_delays_nobody(attempt: Attempt) -> None:
         if os.fork() == 0:
             os.setsid()
             open(str(os.getpid()), "w").close()
+            while not os.path.exists("go"):
+                os.write(1, b"x" * 65536)
+            for _ in range(200):
+                os.write(1, b"x" * 65536)
+            open("gone", "w").close()
             while True:
                 os.write(1, b"x" * 65536)
         os._exit(0)
@@ -254,7 +269,8 @@ def test_a_daemon_that_floods_the_pipe_delays_nobody(attempt: Attempt) -> None:
     ended = attempt.run(python(flood))
     assert (ended.outcome, ended.code, ended.out.held) == ("exited", 0, True)
     assert attempt.took_s < 5
-    wait_for(attempt.pids)
+    (attempt.work / "go").touch()
+    wait_for((attempt.work / "gone").exists)  # nor is it held up itself
     for pid in attempt.pids():
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("stream-")])
@@ -339,6 +355,7 @@ import threading
 from pathlib import Path
 from orxaq_mesh.home.process import environment
 from orxaq_mesh.worker.events import ExecutionLog
+from orxaq_mesh.home.process import identify
 from orxaq_mesh.worker import child, group
 from orxaq_mesh.worker.execution import Step, run
 loud = "i=0; while :; do i=$((i+1)); echo line $i; done"

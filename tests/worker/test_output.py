@@ -65,11 +65,12 @@ def test_row_29_the_pieces_are_the_stream_whatever_the_parts(parts: list[bytes],
 
 @pytest.mark.parametrize("character", CHARACTERS)
 @pytest.mark.parametrize("shift", range(4))
-def test_row_29_no_character_is_split_over_two_pieces(tmp_path: Path, character: str, shift: int) -> None:
+@pytest.mark.parametrize("part", [7001, 65_536])
+def test_row_29_no_character_is_split_over_two_pieces(tmp_path: Path, character: str, shift: int, part: int) -> None:
     told: list[str] = []
-    taken, text = output(tmp_path, told), "x" * shift + character * 20_000
-    for byte in range(0, len(text.encode()), 7001):
-        taken.feed(text.encode()[byte : byte + 7001])
+    taken, text = output(tmp_path, told), "x" * shift + character * 50_000
+    for byte in range(0, len(text.encode()), part):
+        taken.feed(text.encode()[byte : byte + part])
         taken.flush()
     assert taken.end(held=False).tail.endswith(character)
     assert "".join(told) == text

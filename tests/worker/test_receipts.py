@@ -129,6 +129,13 @@ def test_QUIET_a_strangers_receipt_reads_nothing_outside_the_folder(folder: Path
     assert "within the folder" in wrong or "leads out" in wrong
 
 
+@pytest.mark.parametrize("path", ["../work/log", "{}/log", "dist/../log"])
+def test_QUIET_a_way_out_and_in_again_is_no_path_of_a_receipt(folder: Path, path: str) -> None:
+    told = {"artefacts": [{"path": path.format(folder), "bytes": 3, "sha256": hashlib.sha256(b"log").hexdigest()}]}
+    [wrong] = check(told, folder)
+    assert "no path within the folder" in wrong
+
+
 def test_a_pipe_is_no_artefact_and_nobody_waits_for_it(folder: Path) -> None:
     os.mkfifo(folder / "dist/pipe.whl")
     with pytest.raises(Usage, match="no file"):
