@@ -106,13 +106,13 @@ INNOCENT: list[Any] = [
 
 
 @pytest.mark.parametrize(("rule", "text"), CREDENTIALS)
-def test_row_43_a_credential_is_found_by_its_rule(rule: str, text: str) -> None:
+def test_a_credential_is_found_by_its_rule(rule: str, text: str) -> None:
     assert Found("", rule) in find(text)
     assert Found("body.payload.0", rule) in find({"body": {"payload": [f"before {text} after"]}})
 
 
 @pytest.mark.parametrize(("rule", "text"), CREDENTIALS)
-def test_row_43_a_credential_is_found_as_a_fields_name(rule: str, text: str) -> None:
+def test_a_credential_is_found_as_a_fields_name(rule: str, text: str) -> None:
     assert rule in {found.rule for found in find({text: 1})}
 
 

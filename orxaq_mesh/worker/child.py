@@ -207,7 +207,7 @@ class Child:
 
 
 class _Pump(threading.Thread):
-    """Reads one stream to its end and closes it. It waits while nobody takes what it has read, and so does the command."""
+    """Reads one stream to its end and closes it; waits while nobody takes what it has read, and so does the command."""
 
     def __init__(self, number: int, fd: int, parts: queue.Queue[tuple[int, bytes]]) -> None:
         super().__init__(name=f"stream-{number}", daemon=True)

@@ -1,10 +1,10 @@
-r"""The events of one attempt, a JSON object a line, numbered without a gap: `exec.jsonl` (mission row 29).
+r"""The events of one attempt, a JSON object a line, numbered without a gap: `exec.jsonl`.
 
 Knows: how events are written so that each number is there once, and read while they are being written.
 Knows not: processes. One worker writes a file at a time; any number may read it.
 
-    {"at":"2026-11-20T09:30:00.000Z","command":["make"],"event":"exec.begin","phase":"run","seq":1,"step":"build","try":1}
-    {"at":"2026-11-20T09:30:00.020Z","event":"exec.chunk","phase":"run","seq":2,"step":"build","stream":"out","text":"cc ..\n"}
+    {"at":"2026-11-20T09:30:00.000Z","event":"exec.begin","command":["make"],..,"seq":1,"step":"build","try":1}
+    {"at":"2026-11-20T09:30:00.020Z","event":"exec.chunk",..,"seq":2,"step":"build","stream":"out","text":"cc\n"}
     {"at":"2026-11-20T09:30:09.000Z","code":0,"event":"exec.end","outcome":"exited",...,"seq":3,"step":"build"}
     {"at":"2026-11-20T09:30:09.010Z","event":"work.end","outcome":"succeeded","seq":4}
 

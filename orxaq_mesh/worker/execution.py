@@ -8,9 +8,9 @@ Laws: QUIET (an argv list; a script goes to `sh` only where the caller made it o
     with ExecutionLog(folder / "exec.jsonl") as log:
         run(step, checkout, environment, log=log, stop=lost)     # Exit(outcome="exited", code=0, ...)
 
-The command's session is found whole: it gets TERM, and KILL after a grace, when its time is up or `stop` is set, and so does
-what is left of it when the command has ended by itself. A process that makes a session of its own has left it: it lives on,
-holds up nobody, and `Stream.held` says that it was there. This is no sandbox.
+The command's session is found whole: it gets TERM, and KILL after a grace, when its time is up or `stop` is set, and
+so does what is left of it when the command has ended by itself. A process that makes a session of its own has left
+it: it lives on, holds up nobody, and `Stream.held` says that it was there. This is no sandbox.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Everybody whom a command started: found by their session, and ended whole.
 
-Knows: sessions and process groups. A command leads a session of its own; whoever makes a group in it (`timeout` does, and a
-shell with job control) is still found, and whoever makes a session of its own (`setsid`, a daemon) has left and is not.
+Knows: sessions and process groups. A command leads a session of its own; whoever makes a group in it (`timeout` does,
+and a shell with job control) is still found, and whoever makes a session of its own (`setsid`, a daemon) has left and
+is not.
 Knows not: why somebody is to end, and how long they may take.
 
     living(4711)                                 # True: somebody of the session that 4711 leads, or led, still lives
@@ -85,7 +86,7 @@ def _alone(pid: int) -> Iterator[int]:
 
 
 def _from_proc(session: int) -> Iterator[int]:
-    for name in os.listdir(_PROC):  # noqa: PTH208 - a Path for each of a thousand processes takes longer than the look at them
+    for name in os.listdir(_PROC):  # noqa: PTH208 - a Path for each takes longer than the look
         if not name.isdecimal() or _session_of(int(name)) != session:
             continue
         with contextlib.suppress(OSError):

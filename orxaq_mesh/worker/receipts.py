@@ -1,12 +1,12 @@
-"""Receipts: what a step did, small enough for a ledger, and checkable against what is on disk (mission row 26).
+"""Receipts: what a step did, small enough for a ledger, and checkable against what is on disk.
 
 Knows: globs within one folder, files, hashes.
 Knows not: signatures, tasks; which receipts an order expects.
 An artefact is a file within the folder, also by way of a symlink that stays in it. Whatever leads out of it is refused,
 here and when a stranger's receipt is checked.
 
-    told = receipt(step, ended, checkout, ["dist/*.whl"])      # {"artefacts": [{"bytes": .., "path": .., "sha256": ..}], ...}
-    check(told, checkout)                                      # [], or a sentence for each artefact that is gone or differs
+    told = receipt(step, ended, checkout, ["dist/*.whl"])  # {"artefacts": [{"bytes": .., "path": .., ...}], ...}
+    check(told, checkout)                                  # [], or a sentence for each that is gone or differs
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def receipt(
         step: what was run.
         ended: how it ended.
         folder: where it ran, and what the globs are relative to.
-        artefacts: globs: `*` and `?` within a name, `**` any folders, `[...]` one of some characters. No `..`, not absolute.
+        artefacts: globs: `*` and `?` within a name, `**` any folders, `[...]` one of some. No `..`, not absolute.
         commit: the commit that was worked on, in hex; empty where there is none.
 
     Raises:

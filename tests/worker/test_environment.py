@@ -29,7 +29,7 @@ def test_a_command_gets_six_names_and_what_the_order_asks_for() -> None:
     assert given == Given({**{name: BASE[name] for name in names}, "MESH_TASK": "release/build"}, ())
 
 
-def test_row_43_a_credential_needs_the_orders_word_and_the_nodes() -> None:
+def test_a_credential_needs_the_orders_word_and_the_nodes() -> None:
     def given(wanted: list[str], env_allow: list[str]) -> Given:
         return child_environment(BASE, wanted=wanted, env_allow=env_allow, own={})
 
@@ -40,7 +40,7 @@ def test_row_43_a_credential_needs_the_orders_word_and_the_nodes() -> None:
 
 
 @pytest.mark.parametrize("name", ["CACHE_URL", "MESH_HOME"])
-def test_row_43_a_telling_value_and_the_meshs_own_count_as_credentials(name: str) -> None:
+def test_a_telling_value_and_the_meshs_own_count_as_credentials(name: str) -> None:
     assert child_environment(BASE, wanted=[name], env_allow=[], own={}).withheld == (name,)
     assert child_environment(BASE, wanted=[name], env_allow=[name], own={}).withheld == ()
 
@@ -52,7 +52,7 @@ def test_row_43_a_telling_value_and_the_meshs_own_count_as_credentials(name: str
         *"GH_PAT npm_config__auth SENTRY_DSN KUBECONFIG GIT_ASKPASS DATABASE_URI CREDENTIALS_FILE OPENAI_APIKEY A=B".split(),
     ],
 )
-def test_row_43_names_that_are_kept_back(name: str) -> None:
+def test_names_that_are_kept_back(name: str) -> None:
     assert child_environment({name: "x"}, wanted=[name], env_allow=[], own={}).withheld == (name,)
 
 

@@ -39,7 +39,7 @@ def numbers(path: Path) -> list[int]:
     return [event["seq"] for event in read(path)]
 
 
-def test_row_29_numbers_go_on_when_the_file_is_opened_again(path: Path) -> None:
+def test_numbers_go_on_when_the_file_is_opened_again(path: Path) -> None:
     for _ in range(3):
         with ExecutionLog(path) as log:
             assert log.append("exec.begin", step="a") == log.seq
@@ -48,7 +48,7 @@ def test_row_29_numbers_go_on_when_the_file_is_opened_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [1, 20, 60, 120, 160])
-def test_row_29_a_torn_last_line_is_cut_off_and_its_number_used(path: Path, left: int) -> None:
+def test_a_torn_last_line_is_cut_off_and_its_number_used(path: Path, left: int) -> None:
     with ExecutionLog(path) as log:
         log.append("exec.begin", step="a")
         log.append("exec.chunk", text="torn " * 20)
@@ -56,11 +56,12 @@ def test_row_29_a_torn_last_line_is_cut_off_and_its_number_used(path: Path, left
     path.write_bytes(lines[0] + b"\n" + lines[1][:left])
     assert numbers(path) == [1]
     with ExecutionLog(path) as log:
+        assert path.read_bytes() == lines[0] + b"\n"
         assert log.append("exec.retry") == 2
     assert [event["event"] for event in read(path)] == ["exec.begin", "exec.retry"]
 
 
-def test_row_29_a_file_that_holds_only_a_torn_line_begins_anew(path: Path) -> None:
+def test_a_file_that_holds_only_a_torn_line_begins_anew(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_bytes(b'{"at":"2026')
     with ExecutionLog(path) as log:
@@ -68,7 +69,7 @@ def test_row_29_a_file_that_holds_only_a_torn_line_begins_anew(path: Path) -> No
     assert numbers(path) == [1]
 
 
-def test_row_29_a_full_disk_leaves_no_gap(path: Path) -> None:
+def test_a_full_disk_leaves_no_gap(path: Path) -> None:
     with ExecutionLog(path) as log:
         log.append("exec.begin", step="a")
         whole = path.read_bytes()

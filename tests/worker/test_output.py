@@ -25,7 +25,7 @@ def output(folder: Path, told: list[str], limit: int = 1 << 20) -> Output:
 
 
 @given(PARTS, st.integers(1, 60))
-def test_row_29_a_tail_is_the_end_of_the_stream_from_a_whole_character_on(parts: list[bytes], limit: int) -> None:
+def test_a_tail_is_the_end_of_the_stream_from_a_whole_character_on(parts: list[bytes], limit: int) -> None:
     tail, whole = Tail(limit), b"".join(parts)
     for part in parts:
         tail.feed(part)
@@ -40,7 +40,7 @@ def test_row_29_a_tail_is_the_end_of_the_stream_from_a_whole_character_on(parts:
 
 
 @given(st.text(CHARACTERS, max_size=200), st.integers(4, 60))
-def test_row_29_a_tail_of_whole_characters_has_no_broken_one(text: str, limit: int) -> None:
+def test_a_tail_of_whole_characters_has_no_broken_one(text: str, limit: int) -> None:
     tail = Tail(limit)
     tail.feed(text.encode())
     assert text.endswith(tail.text())
@@ -48,7 +48,7 @@ def test_row_29_a_tail_of_whole_characters_has_no_broken_one(text: str, limit: i
 
 
 @given(PARTS, st.sets(st.integers(0, 30)))
-def test_row_29_the_pieces_are_the_stream_whatever_the_parts(parts: list[bytes], flushes: set[int]) -> None:
+def test_the_pieces_are_the_stream_whatever_the_parts(parts: list[bytes], flushes: set[int]) -> None:
     told: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         taken = output(Path(folder), told)
@@ -66,7 +66,7 @@ def test_row_29_the_pieces_are_the_stream_whatever_the_parts(parts: list[bytes],
 @pytest.mark.parametrize("character", CHARACTERS)
 @pytest.mark.parametrize("shift", range(4))
 @pytest.mark.parametrize("part", [7001, 65_536])
-def test_row_29_no_character_is_split_over_two_pieces(tmp_path: Path, character: str, shift: int, part: int) -> None:
+def test_no_character_is_split_over_two_pieces(tmp_path: Path, character: str, shift: int, part: int) -> None:
     told: list[str] = []
     taken, text = output(tmp_path, told), "x" * shift + character * 50_000
     for byte in range(0, len(text.encode()), part):

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return here
 
 
-def test_row_26_a_receipt_of_a_real_run_can_be_checked(tmp_path: Path) -> None:
+def test_a_receipt_of_a_real_run_can_be_checked(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path)
     step = script("mkdir dist; printf wheel > dist/a.whl; echo built; echo warned >&2; exit 3")
     told = receipt(step, attempt.run(step), attempt.work, ["dist/*"], commit="ab" * 20)
@@ -51,7 +51,7 @@ def test_row_26_a_receipt_of_a_real_run_can_be_checked(tmp_path: Path) -> None:
     assert check(orjson.loads(orjson.dumps(told)), attempt.work) == []
 
 
-def test_row_26_what_is_gone_or_differs_is_named(folder: Path) -> None:
+def test_what_is_gone_or_differs_is_named(folder: Path) -> None:
     told = receipt(STEP, DONE, folder, ["dist/*", "log"])
     assert "commit" not in told
     (folder / "dist/a.whl").write_text("DIST/a.whl")
