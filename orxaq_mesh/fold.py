@@ -120,7 +120,7 @@ def draft(state: State, epoch: Epoch, number: int) -> Draft:
 
 def copy(state: State) -> State:
     """A state that shares nothing changeable with the other."""
-    twin = State({family.NAME: family.load(family.dump(state.slices[family.NAME])) for family in kinds.FAMILIES})
+    twin = State({family.NAME: family.copy(state.slices[family.NAME]) for family in kinds.FAMILIES})
     for field in _PLAIN:
         setattr(twin, field, getattr(state, field))
     twin.heads, twin.once = dict(state.heads), dict(state.once)

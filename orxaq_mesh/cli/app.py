@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "status",
     "lease": "lease",
     "publish": "publish",
+    "work": "work",
     "node": "node",
     "log": "ledger",
     "show": "ledger",

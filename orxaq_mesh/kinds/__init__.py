@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from orxaq_mesh.kinds import event, lease, node
+from orxaq_mesh.kinds import command, dag, event, lease, node, reactor, work
 from orxaq_mesh.kinds.base import (
     APPLIED,
     FENCED,
@@ -31,7 +31,7 @@ from orxaq_mesh.kinds.base import (
 from orxaq_mesh.record import Record, Value, canonical, line_id
 from orxaq_mesh.rules import LAWS, Rule
 
-FAMILIES = cast("tuple[Family, ...]", (node, lease, event))
+FAMILIES = cast("tuple[Family, ...]", (node, work, lease, reactor, dag, command, event))
 
 KINDS: dict[str, Kind] = {kind.name: kind for family in FAMILIES for kind in family.KINDS}
 RULES: dict[str, Rule] = LAWS | {rule.id: rule for family in FAMILIES for rule in family.RULES}
@@ -106,8 +106,8 @@ def suspend(state: State, log: str, moment: Moment) -> None:
 
 def _remember(state: State, record: Record, moment: Moment, verdict: Verdict) -> None:
     body = record.body
-    if "under" in body:
-        lease.leases(state).by_name[body["under"]["lease"]].last = record.id
+    if "under" in body and (held := lease.leases(state).by_name.get(body["under"]["lease"])):
+        held.last = record.id
     if "once" in body and KINDS[record.kind].roles:
         state.once[once_key(state, record)] = Once(record.id, record.kind, moment.epoch, verdict.result, about(body))
 

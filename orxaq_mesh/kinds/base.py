@@ -116,6 +116,10 @@ class Words(NamedTuple):
     facts: Mapping[str, Any]
 
 
+def no_part(*_: Any) -> None:
+    """What a family answers that keeps nothing of its own in the state: no slice, and nothing to do to it."""
+
+
 class Family(Protocol):
     """What one file in `kinds/` offers; a module satisfies it."""
 
@@ -133,6 +137,9 @@ class Family(Protocol):
 
     def load(self, data: Any) -> Any:
         """The slice behind what `dump` made."""
+
+    def copy(self, part: Any) -> Any:
+        """A slice that shares nothing changeable with this."""
 
     def open_epoch(self, state: State, moment: Moment) -> None:
         """What an epoch begins with, before its first record."""

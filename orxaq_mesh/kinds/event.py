@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orxaq_mesh.kinds import lease, node
-from orxaq_mesh.kinds.base import APPLIED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds import lease, node, reactor
+from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
@@ -36,11 +36,23 @@ def _count(state: State, record: Record, moment: Moment) -> None:
     topics = state.slices[NAME]
     topic = record.body["topic"]
     topics[topic] = topics.get(topic, 0) + 1
+    depth = reactor.written(state, record)
+    reactor.heard(state, record, node.members(state).by_log[record.log].name, moment, depth)
 
 
-CASES: Mapping[str, Case] = {"otherwise": lambda state, record, moment: True}
+CASES: Mapping[str, Case] = {
+    "a follow-up that was written before": reactor.is_noop,
+    "no follow-up that is due": reactor.is_not_due,
+    "a follow-up that is not under its lease": reactor.is_leaders,
+    "otherwise": lambda state, record, moment: True,
+}
 
-ROWS = (Row("event.publish", "otherwise", APPLIED, "EVENT-1", "published", _count),)
+ROWS = (
+    Row("event.publish", "a follow-up that was written before", APPLIED, "REACTOR-2", "noop"),
+    Row("event.publish", "no follow-up that is due", REFUSED, "REACTOR-2"),
+    Row("event.publish", "a follow-up that is not under its lease", REFUSED, "REACTOR-3"),
+    Row("event.publish", "otherwise", APPLIED, "EVENT-1", "published", _count),
+)
 
 
 def new() -> dict[str, int]:
@@ -55,6 +67,10 @@ def load(data: Any) -> dict[str, int]:
     return dict(data)
 
 
+def copy(part: dict[str, int]) -> dict[str, int]:
+    return dict(part)
+
+
 def open_epoch(state: State, moment: Moment) -> None:
     """Nothing of events changes by an epoch's beginning."""
 
@@ -65,12 +81,10 @@ def gone(state: State, node: str, moment: Moment) -> None:
 
 def propose(state: State, node: str, kind: str, wish: Value) -> Value:
     """An event says what its author says; an `under` without a token takes the one that its session holds."""
-    under = wish.get("under")
-    if under is None or "token" in under:
-        return wish
-    held = lease.held(state, node, under["lease"], under["session"])
-    return {**wish, "under": {**under, "token": held.token}}
+    return lease.with_token(state, node, wish)
 
 
 def words(state: State, record: Record, verdict: Verdict) -> Words:
+    if verdict.rule.startswith("REACTOR"):
+        return reactor.words(state, record, verdict)
     return Words("the event was refused", f"mesh explain {verdict.rule}", {"topic": record.body["topic"]})

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from orxaq_mesh.errors import Fenced, Refused
-from orxaq_mesh.kinds import node
+from orxaq_mesh.kinds import node, work
 from orxaq_mesh.kinds.base import APPLIED, FENCED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
@@ -179,6 +179,8 @@ def under_current(state: State, record: Record, under: Value) -> bool:
 
 # The cases of the table.
 
+_OF_WORK = ("BREAKER-1", "TASK-2", "TASK-3", "TASK-4", "LEASE-3", "TASK-5")
+
 
 def _ttl_too_long(state: State, record: Record, moment: Moment) -> bool:
     return bool(record.body.get("ttl_ms", 0) > MAX_TTL_MS)
@@ -243,12 +245,26 @@ def _others_wait(state: State, record: Record, moment: Moment) -> bool:
     return bool(queue) and (queue[0].node, queue[0].session) != (_node(state, record), record.body["session"])
 
 
+def _refuses(rule: str) -> Case:
+    """Whether the lease is a claim of work, and this rule says no to it."""
+
+    def case(state: State, record: Record, moment: Moment) -> bool:
+        name = record.body["lease"]
+        return work.is_work(name) and work.refusal(state, name, _node(state, record), moment, record.body) == rule
+
+    return case
+
+
 CASES: Mapping[str, Case] = {
+    **{f"a claim that {rule} refuses": _refuses(rule) for rule in _OF_WORK},
     "the ttl is over 24 hours": _ttl_too_long,
     "the session holds it": _holds,
     "the session waits for it": _waits,
     "it names its own place in the queue": _names_own_place,
     "free, and nobody waits": _free,
+    "a claim of what is another node's turn": lambda s, r, m: (
+        work.is_work(r.body["lease"]) and _free(s, r, m) and _stolen(s, r, m)
+    ),
     "asks to queue": _asks_to_queue,
     "held": _held,
     "the holder, with the current token": _current,
@@ -283,7 +299,15 @@ def _waiter(state: State, record: Record, moment: Moment) -> Waiter:
 
 
 def _grant(state: State, record: Record, moment: Moment) -> None:
-    _give(_enter(state, record), _waiter(state, record, moment), moment, record.at)
+    lease = _enter(state, record)
+    _give(lease, _waiter(state, record, moment), moment, record.at)
+    if work.is_work(lease.name):
+        work.claimed(state, lease.name, lease.holder, moment)
+
+
+def _stolen(state: State, record: Record, moment: Moment) -> bool:
+    item = work.work(state).items.get(record.body["lease"])
+    return item is not None and work.owner(state, item) not in ("", _node(state, record))
 
 
 def _join(state: State, record: Record, moment: Moment) -> None:
@@ -302,7 +326,10 @@ def _vacate(state: State, lease: Lease, moment: Moment, since: str) -> None:
     """End the grant; the queue's head gets the lease, now or (LEASE-3) when the next epoch opens."""
     lease.holder = lease.session = lease.record = lease.last = lease.since = ""
     lease.ttl_ms = 0
-    if not lease.queue:
+    if work.is_work(lease.name):
+        leases(state).by_name.pop(lease.name, None)
+        work.given_back(state, lease.name, moment)
+    elif not lease.queue:
         leases(state).due.discard(lease.name)
     elif lease.token < moment.epoch:
         leases(state).due.discard(lease.name)
@@ -346,8 +373,10 @@ def _break(state: State, record: Record, moment: Moment) -> None:
 
 ROWS = (
     Row("lease.acquire", "the ttl is over 24 hours", REFUSED, "LIVE"),
+    *(Row("lease.acquire", f"a claim that {rule} refuses", REFUSED, rule) for rule in _OF_WORK),
     Row("lease.acquire", "the session holds it", REFUSED, "LEASE-4"),
     Row("lease.acquire", "the session waits for it", REFUSED, "LEASE-4"),
+    Row("lease.acquire", "a claim of what is another node's turn", APPLIED, "WORK-2", "granted", _grant),
     Row("lease.acquire", "free, and nobody waits", APPLIED, "LEASE-1", "granted", _grant),
     Row("lease.acquire", "asks to queue", APPLIED, "LEASE-5", "queued", _join),
     Row("lease.acquire", "held", REFUSED, "LEASE-2"),
@@ -366,6 +395,7 @@ ROWS = (
     ),
     Row("lease.release", "otherwise", FENCED, "FENCE"),
     Row("lease.take", "the ttl is over 24 hours", REFUSED, "LIVE"),
+    *(Row("lease.take", f"a claim that {rule} refuses", REFUSED, rule) for rule in _OF_WORK[:3]),
     Row("lease.take", "free, or another token", REFUSED, "LEASE-8"),
     Row("lease.take", "the session holds it", REFUSED, "LEASE-4"),
     Row("lease.take", "something was applied under the lease since", REFUSED, "LEASE-8"),
@@ -404,6 +434,10 @@ def load(data: Any) -> Leases:
     return part
 
 
+def copy(part: Leases) -> Leases:
+    return load(dump(part))
+
+
 def open_epoch(state: State, moment: Moment) -> None:
     """LEASE-3: what could not pass on in its own epoch passes on now."""
     part = leases(state)
@@ -415,7 +449,7 @@ def open_epoch(state: State, moment: Moment) -> None:
 
 def gone(state: State, node: str, moment: Moment) -> None:
     """LIVE: a node without standing holds nothing and waits for nothing."""
-    for lease in leases(state).by_name.values():
+    for lease in list(leases(state).by_name.values()):
         lease.queue = [waiter for waiter in lease.queue if waiter.node != node]
         if lease.holder == node:
             _vacate(state, lease, moment, "")
@@ -435,6 +469,23 @@ def held(state: State, who: str, name: str, session: str) -> Lease:
     holder = f"{lease.holder} (session {lease.session}) holds it, token {lease.token}" if lease.holder else "it is free"
     facts = {"lease": name, "holder": lease.holder or None, "token": lease.token}
     raise Fenced("FENCE", f"session {session} of {who} does not hold {name}: {holder}", hint=_show(name), **facts)
+
+
+def end(state: State, name: str) -> None:
+    """Work was finished: its claim ends, and nobody's turn is next."""
+    leases(state).by_name.pop(name, None)
+
+
+def with_token(state: State, who: str, wish: Value) -> Value:
+    """A wish that acts under a lease without naming the token takes the one that its session holds.
+
+    Raises:
+        Fenced: the session does not hold it.
+    """
+    under = wish.get("under")
+    if under is None or "token" in under:
+        return wish
+    return {**wish, "under": {**under, "token": held(state, who, under["lease"], under["session"]).token}}
 
 
 def waiting(state: State, who: str, name: str, session: str) -> Waiter | None:
@@ -475,6 +526,9 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     """Why a record about a lease did not get what it asked for: holder, token, next step."""
     body = record.body
     lease = _lease(state, record)
+    if work.is_work(lease.name) and verdict.rule in _OF_WORK:
+        what, hint = work.refusal_words(state, verdict.rule, lease.name, _node(state, record))
+        return Words(what, hint, {"lease": lease.name, "holder": lease.holder or None, "token": lease.token})
     facts: dict[str, Any] = {"lease": lease.name, "holder": lease.holder or None, "token": lease.token}
     if lease.holder:
         facts |= {"session": lease.session, "since": lease.since, "queue": len(lease.queue)}

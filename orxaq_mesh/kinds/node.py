@@ -381,6 +381,10 @@ def load(data: Any) -> Members:
     return part
 
 
+def copy(part: Members) -> Members:
+    return load(dump(part))
+
+
 def open_epoch(state: State, moment: Moment) -> None:
     """Nothing of nodes changes by an epoch's beginning."""
 

@@ -1,0 +1,226 @@
+"""Reactors: a published mapping from events to what follows from them, so that one event has one consequence.
+
+Knows: publish; which follow-ups are due, and whether a record is one of them.
+Knows not: who writes the follow-up (any node may; `engine` decides when), what a mapping's rules look like (`mapping`).
+Laws: ONCE, in content: a follow-up's id is a hash of the mapping's name and version, the rule and the causing record.
+
+    epoch 40  oak publishes the reactor follow-ups, version 1
+    epoch 41  elm publishes heartbeat/changed              due: 9c1e... (rule 0 of follow-ups@1, caused by elm's event)
+    epoch 42  ash publishes tick/requested for 9c1e...     published; whoever comes later: noop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from orxaq_mesh.kinds import node
+from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds.mapping import follows
+from orxaq_mesh.kinds.shelf import Shelf
+from orxaq_mesh.record import Record, Value, canonical
+from orxaq_mesh.rules import Rule
+
+NAME = "reactor"
+MAX_DEPTH = 16
+"""How long a chain of follow-ups of follow-ups may be."""
+
+KINDS = (Kind("reactor.publish", frozenset({node.ADMIN})),)
+
+RULES = (
+    Rule(
+        "REACTOR-1",
+        "A mapping has a version",
+        "A reactor's mapping is published by an admin, with a version that is higher than the one before. It holds for "
+        "events from then on; one without rules ends it.",
+        "Every follow-up must say by which text it came about.",
+        "mesh reactor publish examples/follow-ups.yaml",
+    ),
+    Rule(
+        "REACTOR-2",
+        "One event, one follow-up",
+        "An applied event for which a rule of a mapping holds makes its follow-up due, under an id that is a hash of "
+        "mapping, version, rule and event. The first record that carries this id and says exactly what the rule gives is "
+        "the follow-up; the next ones are noops; one that says something else is refused.",
+        "However many nodes see the event, there is one command.",
+        "oak, elm and ash all see heartbeat/changed; the ledger has one tick/requested",
+    ),
+    Rule(
+        "REACTOR-3",
+        "Some follow-ups are the leader's",
+        "Where a rule names a lease, its follow-up acts under that lease. What one holder left undone the next one "
+        "finds still due.",
+        "Scaling decisions of two leaders would cancel each other out.",
+        "under: leader",
+    ),
+    Rule(
+        "REACTOR-4",
+        "Chains end",
+        f"A follow-up may have follow-ups, {MAX_DEPTH} deep; what is deeper is not due.",
+        "Two mappings that answer each other would keep the fleet busy for ever.",
+        "ping -> pong -> ping: ends",
+    ),
+)
+
+
+class Due(NamedTuple):
+    """A follow-up that nobody has written yet. `kind` and `body`: the record that it is to be."""
+
+    id: str
+    kind: str
+    body: Value
+    cause: str
+    under: str
+    depth: int
+    since: int
+
+
+class Rules(NamedTuple):
+    """A published mapping."""
+
+    version: int
+    record: str
+    rules: tuple[Value, ...]
+
+
+class Reactors:
+    """The family's slice. `done`: the ids of follow-ups that were written."""
+
+    def __init__(self) -> None:
+        self.mappings: dict[str, Rules] = {}
+        self.due: dict[str, Due] = {}
+        self.done: Shelf[str] = Shelf()
+
+
+def reactors(state: State) -> Reactors:
+    part: Reactors = state.slices[NAME]
+    return part
+
+
+def heard(state: State, record: Record, who: str, moment: Moment, depth: int) -> None:
+    """REACTOR-2: an event was applied; what follows from it is due."""
+    part = reactors(state)
+    if depth >= MAX_DEPTH or not part.mappings:
+        return
+    facts = {**{f: record.body[f] for f in ("topic", "type", "payload")}, "cause": record.id, "node": who}
+    for name, mapping in sorted(part.mappings.items()):
+        for number, rule in enumerate(mapping.rules):
+            given = follows(rule, facts)
+            if given is None:
+                continue
+            id_ = sha256(f"{name}@{mapping.version} {number} {record.id}".encode()).hexdigest()[:32]
+            (what, body), *_ = given.items()
+            kind = "command.issue" if what == "command" else "event.publish"
+            due = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch)
+            part.due[id_] = due
+
+
+def body_of(due: Due) -> Value:
+    """What the record of a follow-up says, apart from what its moment fills in."""
+    return {**due.body, "cause": due.cause, "reaction": due.id}
+
+
+def is_noop(state: State, record: Record, moment: Moment) -> bool:
+    """Whether a record is a follow-up that another one was already."""
+    id_ = record.body.get("reaction")
+    return id_ is not None and reactors(state).done.get(id_) is not None
+
+
+def is_not_due(state: State, record: Record, moment: Moment) -> bool:
+    """Whether a record claims to be a follow-up that it is not."""
+    id_ = record.body.get("reaction")
+    if id_ is None:
+        return False
+    due = reactors(state).due.get(id_)
+    said = {field: value for field, value in record.body.items() if field not in ("under", "until", "once")}
+    return due is None or due.kind != record.kind or canonical(said) != canonical(body_of(due))
+
+
+def is_leaders(state: State, record: Record, moment: Moment) -> bool:
+    """Whether a follow-up is to act under a lease, and does not."""
+    due = reactors(state).due.get(record.body.get("reaction", ""))
+    return due is not None and bool(due.under) and record.body.get("under", {}).get("lease") != due.under
+
+
+def written(state: State, record: Record) -> int:
+    """A follow-up was written: it is due no longer. Gives its depth; 0 for what follows from nothing."""
+    part = reactors(state)
+    due = part.due.pop(record.body.get("reaction", ""), None)
+    if due is None:
+        return 0
+    part.done[due.id] = record.id
+    return due.depth
+
+
+def _not_newer(state: State, record: Record, moment: Moment) -> bool:
+    known = reactors(state).mappings.get(record.body["reactor"])
+    return known is not None and record.body["version"] <= known.version
+
+
+def _publish(state: State, record: Record, moment: Moment) -> None:
+    body = record.body
+    mapping = Rules(body["version"], record.id, tuple(body["rules"]))
+    reactors(state).mappings[body["reactor"]] = mapping
+
+
+CASES: Mapping[str, Case] = {
+    "its version is not higher": _not_newer,
+    "otherwise": lambda state, record, moment: True,
+}
+
+ROWS = (
+    Row("reactor.publish", "its version is not higher", REFUSED, "REACTOR-1"),
+    Row("reactor.publish", "otherwise", APPLIED, "REACTOR-1", "published", _publish),
+)
+
+
+def new() -> Reactors:
+    return Reactors()
+
+
+def dump(part: Reactors) -> Any:
+    return {
+        "mappings": [[name, m.version, m.record, list(m.rules)] for name, m in sorted(part.mappings.items())],
+        "due": [list(due) for _, due in sorted(part.due.items())],
+        "done": sorted(part.done.items()),
+    }
+
+
+def load(data: Any) -> Reactors:
+    part = Reactors()
+    part.mappings = {name: Rules(version, id_, tuple(rules)) for name, version, id_, rules in data["mappings"]}
+    part.due = {due[0]: Due(*due) for due in data["due"]}
+    part.done = Shelf((id_, record) for id_, record in data["done"])
+    return part
+
+
+def copy(part: Reactors) -> Reactors:
+    twin = Reactors()
+    twin.mappings, twin.due, twin.done = dict(part.mappings), dict(part.due), part.done.copy()
+    return twin
+
+
+def open_epoch(state: State, moment: Moment) -> None:
+    """Nothing of reactors changes by an epoch's beginning."""
+
+
+def gone(state: State, node: str, moment: Moment) -> None:
+    """What a node published stays published (law PREFIX)."""
+
+
+def propose(state: State, who: str, kind: str, wish: Value) -> Value:
+    return wish
+
+
+def words(state: State, record: Record, verdict: Verdict) -> Words:
+    body = record.body
+    if verdict.rule == "REACTOR-1":
+        known = reactors(state).mappings.get(body["reactor"])
+        what = f"{body['reactor']} has version {known.version if known else 0}: publish a higher one"
+        return Words(what, "mesh reactor list", {"reactor": body["reactor"]})
+    texts = {
+        "REACTOR-2": f"no follow-up {body.get('reaction')} is due that says this",
+        "REACTOR-3": "this follow-up acts under a lease: only its holder writes it",
+    }
+    return Words(texts.get(verdict.rule, "refused"), f"mesh explain {verdict.rule}", {})
