@@ -14,7 +14,7 @@ from orxaq_mesh import kinds
 from orxaq_mesh.effects import Answer, Intent
 from orxaq_mesh.errors import Fenced, MeshFault, Refused, Unreachable
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Once, State, Verdict
+from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Once, State, Verdict, work
 from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.record import Record, Value
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def lease_facts(state: State, name: str) -> dict[str, Any]:
     """Who holds a lease now, for `--json`."""
     held = leases(state).by_name.get(name) or Lease(name)
+    item = work.work(state).items.get(name) if work.is_work(name) else None
     return {
+        **({"order": item.order, "attempt": item.attempt, "state": item.state} if item is not None else {}),
         "lease": name,
         "holder": held.holder or None,
         "session": held.session or None,

@@ -104,9 +104,10 @@ class Memory(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A caller asks."""
+    """A caller asks; what it asks for together is pushed together."""
 
     intent: Intent
+    more: Sequence[Intent] = ()
 
 
 class Cancel(NamedTuple):

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from orxaq_mesh import answers, kinds
+from orxaq_mesh.choosing import ANY_WORK, Choosing
 from orxaq_mesh.duties import LONG_AGO_MS, Duties, Wish
 from orxaq_mesh.effects import (
     LOST,
@@ -47,6 +48,7 @@ from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
+from orxaq_mesh.reacting import Reacting
 from orxaq_mesh.record import Record, Value, log_place, parse_path
 from orxaq_mesh.standing import Broken, Finding
 
@@ -63,6 +65,7 @@ class Engine:
         ledger, trunk: what was read of the hub last and found sound, and the commit that it stood at.
         seen: (epoch, id) of the newest seal ever seen; a trunk without it was rolled back (law SEEN).
         intents, record_of: who waits for an answer, and the record that each came to.
+        any_work: of those who asked for whatever is to be done, what they asked; `intents` has what was chosen for them.
         flight: the push under way or of unknown outcome, and when it was sent.
         look_begun_ms: when the last good reading began; None before the first.
         look_due_ms, not_before_ms, push_ready_ms: when to read next; before when nothing is pushed, by backoff and budget.
@@ -76,9 +79,11 @@ class Engine:
         self.ledger, self.pace, self.trunk = ledger, pace, trunk
         self.pen = Pen(me, memory, ledger)
         self.duties = Duties(me.name, memory.holds)
+        self.choosing, self.reacting = Choosing(me.name), Reacting(me.name)
         self.seen = memory.seen
         self.intents: dict[str, Intent] = {}
         self.record_of: dict[str, str] = {}
+        self.any_work: dict[str, Intent] = {}
         self.flight: tuple[Publish, int] | None = None
         self.look_begun_ms: int | None = None
         self.look_due_ms = self.not_before_ms = self.push_ready_ms = 0
@@ -102,12 +107,14 @@ class Engine:
         effects: list[Effect] = []
         self.push_ready_ms = now.push_ready_ms
         match given:
-            case Ask(intent):
-                effects += self._asked(intent, now)
+            case Ask(intent, more):
+                for each in (intent, *more):
+                    effects += self._asked(each, now)
             case Cancel(intent_id):
                 self._give_up(intent_id)
             case Tick(alive):
                 self.duties.tick(alive)
+                self.reacting.stays = True
             case Looked():
                 effects += self._looked(given, now)
             case Published():
@@ -144,7 +151,9 @@ class Engine:
         times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
         if self.flight is None and self.broken is None and self._heard():
             times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, self.pen.pending)]
-            times += [due for due in (self._publish_due_ms(),) if due is not None]
+            times += [
+                due for due in (self._publish_due_ms(), self.reacting.due_ms(self.ledger.state)) if due is not None
+            ]
         return min(times)
 
     def rehearse(self, intent: Intent, now: Now) -> Answer:
@@ -397,8 +406,8 @@ class Engine:
         verdict = item.verdict
         if intent.wait and (verdict.result == "queued" or (verdict.result == "passed" and intent.wish.get("queue"))):
             return []
-        if intent.wait and verdict.rule in _TRY_AGAIN and verdict.outcome == REFUSED:
-            del self.record_of[intent.id]
+        if intent.wait and verdict.outcome == REFUSED and (verdict.rule in _TRY_AGAIN or intent.id in self.any_work):
+            self._asks_again(intent)
             return []
         earlier = answers.done_before(self.ledger.state, self.pen.me.name, intent) if verdict.rule == "ONCE" else None
         return [self._tell(intent, earlier or answers.judged(self.ledger.state, item))]
@@ -419,18 +428,25 @@ class Engine:
             return []
         if record in given_back:
             return [self._tell(intent, answers.given_back(self.ledger.state, intent, record))]
-        del self.record_of[intent.id]
+        self._asks_again(intent)
         return []
+
+    def _asks_again(self, intent: Intent) -> None:
+        """What a wait came to is no more: it comes to another record; for any work, perhaps of other work."""
+        del self.record_of[intent.id]
+        self.intents[intent.id] = self.any_work.pop(intent.id, intent)
 
     def _tell(self, intent: Intent, answer: Answer) -> Tell:
         self.intents.pop(intent.id, None)
         self.record_of.pop(intent.id, None)
+        self.any_work.pop(intent.id, None)
         return Tell(intent.id, answer)
 
     def _give_up(self, intent_id: str) -> None:
         """A caller went away: what it asked for must not be granted to nobody (law UNTIL)."""
         intent = self.intents.pop(intent_id, None)
         record = self.record_of.pop(intent_id, None)
+        self.any_work.pop(intent_id, None)
         if intent and record:
             self.duties.abandon(intent, record)
 
@@ -450,6 +466,8 @@ class Engine:
             if intent.id not in self.record_of:
                 effects += self._draft(intent, now)
         for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, self.pen.pending, now.ms):
+            effects += self._wished(wish, now)
+        for wish in self.reacting.wishes(self.ledger.state, self.pen.pending, now.ms, self.pace.waiting_ms):
             effects += self._wished(wish, now)
         published = self._publish(now)
         launched = any(isinstance(effect, Publish) for effect in published)
@@ -473,6 +491,8 @@ class Engine:
 
     def _draft(self, intent: Intent, now: Now) -> list[Effect]:
         """Sign what an intent comes to, or say why not; a refusal is only told by a reading younger than the ask."""
+        if intent.wish.get("lease") == ANY_WORK:
+            return self._choose(intent, now)
         state = self.ledger.state
         if earlier := answers.done_before(state, self.pen.me.name, intent):
             if intent.wait and earlier.verdict == APPLIED and earlier.result == "queued" and earlier.record:
@@ -492,16 +512,33 @@ class Engine:
                 return []
             if intent.wait and no.rule == "TIME":
                 return []
+            if intent.id in self.any_work:
+                self.intents[intent.id] = self.any_work.pop(intent.id)
+                return []
             return [self._tell(intent, answers.refused(no))]
         self.record_of[intent.id] = record.id
         return [Save(records=[record], hold=self.duties.hold(record, intent))]
+
+    def _choose(self, intent: Intent, now: Now) -> list[Effect]:
+        """What is to be done next, for who asked for any work; nothing, while there is nothing."""
+        state, watch = self.pen.ahead(self.ledger), self.duties.watch
+        choice = self.choosing.next(state, intent.wish, self.pen.pending, watch, now.ms, self.pace.waiting_ms)
+        if choice is None:
+            return []
+        self.any_work[intent.id] = intent
+        wish = {field: intent.wish[field] for field in ("session", "ttl_ms")} | choice.wish
+        chosen = self.intents[intent.id] = intent._replace(kind=choice.kind, wish=wish)
+        return self._draft(chosen, now)
 
     def _wished(self, wish: Wish, now: Now) -> list[Effect]:
         """Sign what the node does of itself; a rule that says no concerns nobody else."""
         try:
             return [Save(records=[self._sign(wish.kind, wish.body, now)])]
         except Refused as no:
-            self.duties.drop(wish.body["lease"])
+            if wish.kind.startswith("lease."):
+                self.duties.drop(wish.body["lease"])
+            else:
+                self.reacting.drop(wish.body["reaction"], self.ledger.state.seal)
             return [Say("held_back", {"kind": wish.kind, "rule": no.rule, "reason": no.what})]
 
     def _body(self, intent: Intent) -> Value:

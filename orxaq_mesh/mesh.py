@@ -22,7 +22,7 @@ from orxaq_mesh.home.config import Settings, resolve
 from orxaq_mesh.home.place import Home, locate
 
 if TYPE_CHECKING:
-    from orxaq_mesh.effects import Answer
+    from orxaq_mesh.effects import Answer, Intent
     from orxaq_mesh.holding import Holding
 
 Options = dict[str, str | int | list[str] | None]
@@ -265,15 +265,9 @@ class Mesh:
         Raises:
             MeshError: hub, disk, configuration or ledger is at fault. A verdict is an answer, not an error.
         """
-        import secrets
-
         from orxaq_mesh import sync
-        from orxaq_mesh.effects import Intent
-        from orxaq_mesh.home.clock import Clock
 
-        wish = wish | _given(once=once)
-        deadline_ms = None if timeout_ms is None else Clock().now_ms() + timeout_ms
-        intent = Intent(secrets.token_hex(8), kind, wish, wait, list(owner) if owner else None, 0, deadline_ms)
+        intent = _intent(kind, wish | _given(once=once), wait, owner, timeout_ms)
         if recovery is not None:
             from orxaq_mesh.sync.recovery import bring
 
@@ -281,10 +275,35 @@ class Mesh:
         elif dry_run:
             answer = sync.rehearse(self.home, self.settings, intent)
         else:
-            answer = sync.ask(self.home, self.settings, intent)
+            (answer,) = sync.ask(self.home, self.settings, intent)
         if answer.error is not None:
             raise answer.error
         return answer
+
+    def ask_all(
+        self, asked: Sequence[tuple[str, dict[str, Any]]], *, work: dict[str, Any] | None = None
+    ) -> list[Answer]:
+        """Bring several intents to their verdicts: signed in this order, pushed together.
+
+        Args:
+            asked: kinds and wishes.
+            work: ask for whatever is to be done, too (see `choosing`); its answer comes last, and may take its time.
+
+        Raises:
+            MeshError: hub, disk, configuration or ledger is at fault. A verdict is an answer, not an error.
+        """
+        from orxaq_mesh import sync
+        from orxaq_mesh.choosing import ANY_WORK
+        from orxaq_mesh.home.process import identify_self
+
+        intents = [_intent(kind, wish) for kind, wish in asked]
+        if work is not None:
+            intents.append(_intent("lease.acquire", {"lease": ANY_WORK, **work}, True, identify_self()))
+        answers = sync.ask(self.home, self.settings, *intents)
+        for answer in answers:
+            if answer.error is not None:
+                raise answer.error
+        return answers
 
     # Reading.
 
@@ -377,6 +396,18 @@ class Mesh:
         from orxaq_mesh.inspect import show
 
         return show(self, id_prefix)
+
+
+def _intent(
+    kind: str, wish: dict[str, Any], wait: bool = False, owner: Any = None, timeout_ms: int | None = None
+) -> Intent:
+    import secrets
+
+    from orxaq_mesh.effects import Intent
+    from orxaq_mesh.home.clock import Clock
+
+    deadline_ms = None if timeout_ms is None else Clock().now_ms() + timeout_ms
+    return Intent(secrets.token_hex(8), kind, wish, wait, list(owner) if owner else None, 0, deadline_ms)
 
 
 def _given(**fields: Any) -> dict[str, Any]:

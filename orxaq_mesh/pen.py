@@ -11,10 +11,10 @@ Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE,
 
 from __future__ import annotations
 
-from orxaq_mesh import answers, kinds
+from orxaq_mesh import answers, fold, kinds
 from orxaq_mesh.effects import Me, Memory, Now
 from orxaq_mesh.errors import Refused
-from orxaq_mesh.kinds import FENCED, REFUSED, Moment
+from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Moment, State
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import BadLine, Record, Seal, Value, canonical, unsigned
 from orxaq_mesh.schema import read_record, read_seal
@@ -34,6 +34,7 @@ class Pen:
 
     def __init__(self, me: Me, memory: Memory, ledger: Ledger) -> None:
         self.me = me
+        self._ahead: tuple[str, list[str], State] | None = None
         self.remember(memory, ledger)
 
     def remember(self, memory: Memory, ledger: Ledger) -> None:
@@ -89,12 +90,28 @@ class Pen:
         draft = self.draft(kind, body, seen, now)
         state = ledger.next_state
         verdict, _ = kinds.judge(state, draft, Moment(ledger.next_epoch))
+        if verdict.outcome != APPLIED and self.pending:  # it may build on what this node has signed before it
+            later, _ = kinds.judge(self.ahead(ledger), draft, Moment(ledger.next_epoch))
+            verdict = later if later.outcome == APPLIED else verdict
         if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
             raise answers.refusal(state, draft, verdict)
         record = read_record(self._signed(self._value(kind, body, seen, now)))
         self.last = (record.seq, record.id)
         self.pending.append(record)
         return record
+
+    def ahead(self, ledger: Ledger) -> State:
+        """The state behind all that waits here, if the next seal takes in nothing else."""
+        ids = [record.id for record in self.pending]
+        if not ids:
+            return ledger.next_state
+        known = self._ahead
+        if known is None or known[0] != ledger.state.seal or known[1] != ids[: len(known[1])]:
+            known = (ledger.state.seal, [], fold.copy(ledger.next_state))
+        for record in self.pending[len(known[1]) :]:
+            kinds.apply(known[2], record, Moment(ledger.next_epoch))
+        self._ahead = (known[0], ids, known[2])
+        return known[2]
 
     def signed_before(self, once: object) -> Record | None:
         """ONCE: the record with this idempotency key that waits for its seal."""

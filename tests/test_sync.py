@@ -205,11 +205,14 @@ BAD_REQUESTS = [
     b"[" * 1000 + b"]" * 1000,
     b'{"op":[]}',
     b'{"op":"ask"}',
-    b'{"op":"ask","intent":{"id":"a","kind":"lease.acquire","wish":[]}}',
+    b'{"op":"ask","intents":[]}',
+    b'{"op":"ask","intents":{}}',
+    b'{"op":"ask","intents":[{"id":"a","kind":"lease.acquire","wish":[]}]}',
+    json.dumps({"op": "ask", "intents": [intent(), intent()]}).encode(),
     b'{"op":"belief","lease":["x"],"session":"s"}',
     b'{"op":"belief","lease":"x"}',
     *(
-        json.dumps({"op": "ask", "intent": intent(**fields)}).encode()
+        json.dumps({"op": "ask", "intents": [intent(**fields)]}).encode()
         for fields in (
             {"id": 1},
             {"kind": None},
@@ -241,7 +244,7 @@ def test_a_malformed_request_is_answered_with_an_error_and_nothing_is_signed(fle
             error = json.loads(answers.readline())["answer"]["error"]
             assert error["what"].startswith("not a request: "), line
             performer.tick()
-        caller.sendall(json.dumps({"op": "ask", "intent": intent()}).encode() + b"\n")
+        caller.sendall(json.dumps({"op": "ask", "intents": [intent()]}).encode() + b"\n")
         daemon._hear(performer, 1)
         assert json.loads(answers.readline())["answer"]["result"] == "granted"
     assert len(signed(fleet["oak"])) == len(before) + 1
@@ -268,7 +271,7 @@ def _some_request(dice: random.Random, number: int) -> bytes:
     fields = intent(id=f"i{number}", kind=dice.choice([*KINDS, "x"]), wish=wish, wait=dice.random() < 0.3)
     if dice.random() < 0.2:
         fields[dice.choice(list(fields))] = _some_value(dice)
-    line = json.dumps({"op": "ask", "intent": fields}).encode()
+    line = json.dumps({"op": "ask", "intents": [fields]}).encode()
     if dice.random() < 0.1:
         at = dice.randrange(len(line))
         line = line[:at] + dice.randbytes(3).replace(b"\n", b"") + line[at + 1 :]

@@ -376,7 +376,7 @@ ROWS = (
     *(Row("lease.acquire", f"a claim that {rule} refuses", REFUSED, rule) for rule in _OF_WORK),
     Row("lease.acquire", "the session holds it", REFUSED, "LEASE-4"),
     Row("lease.acquire", "the session waits for it", REFUSED, "LEASE-4"),
-    Row("lease.acquire", "a claim of what is another node's turn", APPLIED, "WORK-1", "stolen", _grant),
+    Row("lease.acquire", "a claim of what is another node's turn", APPLIED, "WORK-2", "granted", _grant),
     Row("lease.acquire", "free, and nobody waits", APPLIED, "LEASE-1", "granted", _grant),
     Row("lease.acquire", "asks to queue", APPLIED, "LEASE-5", "queued", _join),
     Row("lease.acquire", "held", REFUSED, "LEASE-2"),

@@ -64,10 +64,17 @@ RULES = (
         "A node says what it can do",
         "An offer names the capabilities of a node and how much it does at once; the newest counts, an empty one "
         "takes it back. Ready work is dealt among those that offer its capability: the one whose "
-        "sha256(<lease name>@<node>) is highest is its owner. Anyone else who offers it may claim it too, and the "
-        "ledger then says `stolen`.",
+        "sha256(<lease name>@<node>) is highest is its owner.",
         "Nodes that look at the same frontier at the same moment should not all reach for the same task.",
         "mesh work --capability build,test",
+    ),
+    Rule(
+        "WORK-2",
+        "An idle node steals",
+        "Whoever may do ready work may claim it, though it is another node's turn; the verdict names this rule, so that the "
+        "ledger shows each steal.",
+        "A laptop that hoards or stalls must not keep the others waiting.",
+        "elm claims task:release/docs, which was oak's turn: applied by WORK-2",
     ),
     Rule(
         "BREAKER-1",
@@ -259,6 +266,12 @@ def owner(state: State, item: Item) -> str:
         return item.to or (held.holder if held is not None else "")
     known = (name for name, offer in work(state).offers.items() if item.capability in ("", *offer.capabilities))
     return max(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), default="")
+
+
+def author(state: State, item: Item) -> str:
+    """Who ordered it: its DAG's author, or who issued the command."""
+    dag = work(state).dags.get(item.dag)
+    return dag.author if dag is not None else str(item.order.get("by", ""))
 
 
 # What leases ask here.

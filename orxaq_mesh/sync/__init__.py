@@ -29,15 +29,21 @@ PATIENCE_MS = 60_000
 """How long a command waits for a verdict that nothing but the hub delays."""
 
 
-def ask(home: Home, settings: Settings, intent: Intent) -> Answer:
-    """Bring an intent to its verdict: through the node's mesh-sync where one runs, else right here.
+def ask(home: Home, settings: Settings, *intents: Intent) -> list[Answer]:
+    """Bring intents to their verdicts: through the node's mesh-sync where one runs, else right here.
+
+    What is asked together is signed in this order and pushed together.
 
     Raises:
         MeshError: no node lives here, its files cannot be read, or nobody answered in time.
     """
     now_ms = Clock().now_ms()
-    deadline_ms = intent.deadline_ms or (None if intent.wait else now_ms + PATIENCE_MS)
-    intent = intent._replace(asked_ms=now_ms, deadline_ms=deadline_ms)
+    intents = tuple(
+        intent._replace(
+            asked_ms=now_ms, deadline_ms=intent.deadline_ms or (None if intent.wait else now_ms + PATIENCE_MS)
+        )
+        for intent in intents
+    )
     client = connect(home.socket)
     if client is None:
         from orxaq_mesh.sync.performer import Performer
@@ -45,31 +51,34 @@ def ask(home: Home, settings: Settings, intent: Intent) -> Answer:
         with NodeLock(home, "node"):
             performer = Performer.open(home, settings)
         with performer:
-            return settle(performer, intent)
+            return settle(performer, *intents)
     try:
         # The deadline is mesh-sync's to keep; a little more for its answer to arrive.
-        timeout_s = None if deadline_ms is None else (deadline_ms - now_ms) / 1000 + 2 * settings.timeout_ms / 1000
-        return client.ask(intent, timeout_s)
+        deadlines = [intent.deadline_ms for intent in intents]
+        last_ms = None if None in deadlines else max(filter(None, deadlines))
+        timeout_s = None if last_ms is None else (last_ms - now_ms) / 1000 + 2 * settings.timeout_ms / 1000
+        return client.ask(intents, timeout_s)
     finally:
         client.close()
 
 
-def settle(performer: Performer, intent: Intent) -> Answer:
+def settle(performer: Performer, *intents: Intent) -> list[Answer]:
     """Feed a performer of our own until it tells; the node's lock is free while it sleeps."""
     home = performer.home
-    step: Callable[[], None] = lambda: performer.feed(Ask(intent))  # noqa: E731
+    step: Callable[[], None] = lambda: performer.feed(Ask(intents[0], intents[1:]))  # noqa: E731
     try:
         while True:
             with NodeLock(home, "node"):
                 step()
-                if intent.id in performer.told:
-                    return performer.told[intent.id]
+                if all(intent.id in performer.told for intent in intents):
+                    return [performer.told[intent.id] for intent in intents]
             step = performer.tick
             time.sleep(max(0, min(1000, performer.engine.wake_ms() - performer.clock.now_ms())) / 1000)
     except KeyboardInterrupt:
         # The interrupt may have come in the middle of a push: what came of it is read before the place is given back.
         with NodeLock(home, "node"), suppress(MeshError):
-            performer.feed(Cancel(intent.id))
+            for intent in intents:
+                performer.feed(Cancel(intent.id))
             performer.pass_once()
         raise
 

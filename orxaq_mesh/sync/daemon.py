@@ -15,7 +15,7 @@ import contextlib
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -160,21 +160,22 @@ class Daemon:
             return
         if isinstance(request, Belief):
             self._reply(number, self._belief(performer, request))
-        elif request.id in self._waiting:
+        elif any(intent.id in self._waiting for intent in request):
             fault = MeshFault("an intent of this id is asked for already")
             self._reply(number, {"answer": pack(Answer("unknown", error=fault))})
         else:
             self._ask(performer, number, request)
 
-    def _ask(self, performer: Performer, number: int, intent: Intent) -> None:
-        self._waiting[intent.id] = number
+    def _ask(self, performer: Performer, number: int, intents: Sequence[Intent]) -> None:
+        self._waiting |= {intent.id: number for intent in intents}
         try:
             with self._node_lock():
-                performer.feed(Ask(intent))
+                performer.feed(Ask(intents[0], intents[1:]))
                 performer.keep()
         except MeshError as error:
-            self._waiting.pop(intent.id, None)
-            self._reply(number, {"answer": pack(Answer("unknown", error=error))})
+            for intent in intents:
+                self._waiting.pop(intent.id, None)
+                self._reply(number, {"id": intent.id, "answer": pack(Answer("unknown", error=error))})
         self._deliver(performer)
 
     def _belief(self, performer: Performer, asked: Belief) -> dict[str, Any]:
@@ -186,12 +187,12 @@ class Daemon:
             del performer.told[intent_id]
             number = self._waiting.pop(intent_id, None)
             if number is not None:
-                self._reply(number, {"answer": pack(answer)})
+                self._reply(number, {"id": intent_id, "answer": pack(answer)})
 
     def _tell_all(self, error: MeshError) -> None:
         """The disk or the settings are at fault: whoever waits must not wait for ever."""
-        for number in self._waiting.values():
-            self._reply(number, {"answer": pack(Answer("unknown", error=error))})
+        for intent_id, number in self._waiting.items():
+            self._reply(number, {"id": intent_id, "answer": pack(Answer("unknown", error=error))})
         self._waiting.clear()
 
     def _reply(self, number: int, value: dict[str, Any]) -> None:

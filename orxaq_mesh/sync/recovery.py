@@ -56,7 +56,8 @@ def bring(home: Home, settings: Settings, key_file: Path, intent: Intent, *, dry
             if dry_run:
                 return performer.engine.rehearse(intent, performer.now())
             now_ms = Clock().now_ms()
-            return settle(performer, intent._replace(asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS))
+            (answer,) = settle(performer, intent._replace(asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS))
+            return answer
 
 
 def _performer(desk: Home, settings: Settings, me: Identity, secret: SecretKey) -> Performer:

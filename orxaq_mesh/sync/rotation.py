@@ -54,7 +54,7 @@ def rotate(home: Home, settings: Settings) -> Answer:
             now_ms = performer.clock.now_ms()
             wish = {"key": key.text}
             intent = Intent("rotate", "node.rotate", wish, asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS)
-            answer = settle(performer, intent)
+            (answer,) = settle(performer, intent)
         void = [] if is_new else _void(performer)
     if is_void:
         _write_down(home, old, name, key, NOTHING)
@@ -104,7 +104,8 @@ def _introduced(home: Home, settings: Settings, node: str, key: PublicKey) -> An
         now_ms = performer.clock.now_ms()
         wish = {"name": node, "key": key.text}
         hello = Intent("hello", "node.hello", wish, asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS)
-        return settle(performer, hello)
+        (answer,) = settle(performer, hello)
+        return answer
 
 
 def _staged(home: Home, old: Identity) -> tuple[str, PublicKey]:

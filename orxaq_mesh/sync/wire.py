@@ -4,7 +4,7 @@ Knows: how a request reaches a running mesh-sync and how an answer comes back; t
 for whatever writes to the socket must not become a fault of mesh-sync.
 Knows not: what an intent means.
 
-    {"op":"ask","intent":{...}}                      -> {"answer":{...}}     when its verdict is there
+    {"op":"ask","intents":[{...}, ...]}              -> {"id":"...","answer":{...}}, a line each, when its verdict is there
     {"op":"belief","lease":"deploy","session":"s"}   -> {"left_ms":41000}    how long the holder may still act
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ from orxaq_mesh import errors
 from orxaq_mesh.effects import Answer, Intent
 from orxaq_mesh.record import MAX_INT, type_flaw
 
-MAX_REQUEST_BYTES = 256 * 1024
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+MAX_INTENTS = 4096
 MAX_PID = 2**31 - 1
 MAX_WORD = 1024
 _WORDS = frozenset({"lease", "session", "name", "log", "once", "record"})
@@ -38,7 +39,7 @@ class Belief(NamedTuple):
     session: str
 
 
-def read_request(line: bytes) -> Intent | Belief:
+def read_request(line: bytes) -> list[Intent] | Belief:
     """What one line asks for.
 
     Raises:
@@ -47,8 +48,14 @@ def read_request(line: bytes) -> Intent | Belief:
     request = _object(orjson.loads(line), "the request")
     op = request.pop("op", None)
     if op == "ask":
-        _only(request, {"intent"})
-        return intent_of(request["intent"])
+        _only(request, {"intents"})
+        asked = request["intents"]
+        if type(asked) is not list or not 0 < len(asked) <= MAX_INTENTS:
+            raise ValueError(f"intents is no list of 1 to {MAX_INTENTS}")
+        intents = [intent_of(each) for each in asked]
+        if len({intent.id for intent in intents}) < len(intents):
+            raise ValueError("two intents have one id")
+        return intents
     if op != "belief":
         raise ValueError(f"no such op: {str(op)[:40]!a}")
     _only(request, set(Belief._fields))
@@ -149,21 +156,28 @@ class Client:
         Raises:
             Unreachable: mesh-sync did not answer in time, or went away; what it signed is journalled.
         """
+        return next(self._answers(value, timeout_s))
+
+    def _answers(self, value: dict[str, Any], timeout_s: float | None) -> Iterator[dict[str, Any]]:
         self._stream.settimeout(timeout_s)
         try:
             self._stream.sendall(orjson.dumps(value) + b"\n")
             with self._stream.makefile("rb") as lines:
-                line = lines.readline()
+                for line in lines:
+                    if line.endswith(b"\n"):
+                        yield orjson.loads(line)
         except OSError as error:
             raise errors.Unreachable(f"mesh-sync did not answer: {error}", hint="mesh status") from None
-        if not line.endswith(b"\n"):
-            raise errors.Unreachable("mesh-sync went away before it answered", hint="mesh status")
-        answer: dict[str, Any] = orjson.loads(line)
-        return answer
+        raise errors.Unreachable("mesh-sync went away before it answered", hint="mesh status")
 
-    def ask(self, intent: Intent, timeout_s: float | None) -> Answer:
-        """Hand an intent over and wait for its verdict. Closing the connection cancels it."""
-        return unpack(self.request({"op": "ask", "intent": intent._asdict()}, timeout_s)["answer"])
+    def ask(self, intents: Sequence[Intent], timeout_s: float | None) -> list[Answer]:
+        """Hand intents over and wait for their verdicts. Closing the connection cancels what is still open."""
+        told: dict[str, Answer] = {}
+        for value in self._answers({"op": "ask", "intents": [intent._asdict() for intent in intents]}, timeout_s):
+            told[value.get("id", intents[0].id)] = unpack(value["answer"])
+            if all(intent.id in told for intent in intents) or "id" not in value:
+                break
+        return [told.get(intent.id, told[next(iter(told))]) for intent in intents]
 
     def close(self) -> None:
         """Hang up."""

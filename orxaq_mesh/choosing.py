@@ -1,0 +1,120 @@
+"""Choosing: which work a node that is idle does next.
+
+Knows: since when each piece of work has been ready, as this node saw it; whose turn it is; who has gone silent.
+Knows not: claims' records (`engine`), what the work is.
+Laws: TIME (a pause before another attempt, a silence: both counted on one's own boot-time clock).
+
+Own turns go first, in the frontier's order. What is another's turn is stolen when it was left lying for a while, from
+whoever has most of it lying; work whose runner went silent for its ttl is taken over. So work that somebody may do
+waits at most until its owner or, STEAL_PAUSES readings later, any idle node that offers it has done what is ahead of
+it in the frontier; and what was ready 72 epochs earlier is ahead of everything (`work.Item.rank`).
+
+    choosing.next(state, {"authors": ["oak"], ...}, pending, watch, now_ms, pause_ms)     # Choice("lease.acquire", {...})
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from orxaq_mesh.kinds import Moment, State, work
+from orxaq_mesh.kinds.lease import leases
+from orxaq_mesh.record import Record, Value
+from orxaq_mesh.silence import Watch
+
+ANY_WORK = "*"
+"""As a lease's name in a wish: whatever is to be done."""
+
+HORIZON = 512
+"""So much of the frontier is looked at."""
+
+STEAL_PAUSES = 3
+"""Others' work is left to them for so many pauses between two readings."""
+
+
+class Choice(NamedTuple):
+    """A record to ask for, and what its body says besides session and ttl."""
+
+    kind: str
+    wish: Value
+
+
+class Choosing:
+    """See the module's banner. `seen`: (name, since) of what is ready -> when it was seen first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seen: dict[tuple[str, int], int] = {}
+        self._owners: dict[str, str] = {}
+        self._offers: object = None
+
+    def next(
+        self, state: State, wish: Value, pending: Sequence[Record], watch: Watch, now_ms: int, pause_ms: int
+    ) -> Choice | None:
+        """What to claim now; None: nothing yet.
+
+        Args:
+            wish: `authors` whose work is done (["*"]: anybody's), `commands` whose names are known here, `session`.
+            pause_ms: the time between two readings of the hub.
+        """
+        asked = {record.body.get("lease") for record in pending if record.kind.startswith("lease.")}
+        fit = [item for item in self._ready(state, now_ms) if item.name not in asked and self._may(state, item, wish)]
+        mine = [item for item in fit if self._owner(state, item) == self.name]
+        for item in mine or self._others(state, fit, now_ms - STEAL_PAUSES * pause_ms):
+            rested = now_ms - self.seen[item.name, item.since]
+            extra = {"watched_ms": rested} if item.failures else {}
+            if not work.refusal(state, item.name, self.name, Moment(state.epoch + 1), extra):
+                return Choice("lease.acquire", {"lease": item.name, **_ttl(item), **extra})
+        return next(self._silent(state, wish, asked, watch), None)
+
+    def _ready(self, state: State, now_ms: int) -> list[work.Item]:
+        """The head of the frontier; when each was seen first is noted."""
+        items = [work.work(state).items.get(name) for name in work.frontier(state)[:HORIZON]]
+        ready = [item for item in items if item is not None]
+        before, self.seen = self.seen, {}
+        for item in ready:
+            key = (item.name, item.since)
+            self.seen[key] = before.get(key, now_ms)
+        return ready
+
+    def _may(self, state: State, item: work.Item, wish: Value) -> bool:
+        """Whether this node does it: by the ledger's rules, and by its own choice."""
+        if not work.may_do(state, item, self.name):
+            return False
+        authors: Collection[str] = wish["authors"]
+        trusted = "*" in authors or work.author(state, item) in authors
+        return trusted and (not item.name.startswith(work.COMMAND) or self._knows(item, wish))
+
+    def _knows(self, item: work.Item, wish: Value) -> bool:
+        """What is for this node alone it answers in any case: that it does not know the command is an answer, too."""
+        return item.order["name"] in wish["commands"] or item.to == self.name
+
+    def _owner(self, state: State, item: work.Item) -> str:
+        offers = work.work(state).offers
+        if self._offers != offers:
+            self._offers, self._owners = dict(offers), {}
+        if item.to or item.holder:
+            return work.owner(state, item)
+        if item.name not in self._owners:
+            self._owners[item.name] = work.owner(state, item)
+        return self._owners[item.name]
+
+    def _others(self, state: State, fit: list[work.Item], since_ms: int) -> list[work.Item]:
+        """What others have left lying: first of who has most of it."""
+        lying = [item for item in fit if self.seen[item.name, item.since] <= since_ms]
+        queues = Counter(self._owner(state, item) for item in lying)
+        return sorted(lying, key=lambda item: (-queues[self._owner(state, item)], item.rank))
+
+    def _silent(self, state: State, wish: Value, asked: Collection[object], watch: Watch) -> Iterator[Choice]:
+        for held in leases(state).by_name.values():
+            item = work.work(state).items.get(held.name)
+            if item is None or held.name in asked or held.held_by(self.name, wish["session"]):
+                continue
+            silent = watch.watched_ms(held.name, (held.token, held.last)) >= held.ttl_ms
+            if silent and self._may(state, item, wish):
+                yield Choice("lease.take", {"lease": held.name, **_ttl(item)})
+
+
+def _ttl(item: work.Item) -> Value:
+    return {"ttl_ms": item.order["ttl_ms"]} if "ttl_ms" in item.order else {}

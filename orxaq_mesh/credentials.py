@@ -1,0 +1,159 @@
+"""Credentials that stand in a value: one set of patterns, asked before anything is signed.
+
+Knows: what keys and tokens of well-known makers look like, and fields whose name says that they hold a secret.
+Knows not: records, who asks, what is done about it. It never repeats what it found: only where, and by which rule.
+A ledger is for ever and for everybody (mission row 43), so a wrong "yes" costs a person one rewording, a wrong "no" a key.
+
+    find({"env": {"NPM": "npm_" + 36 * "a"}})      # [Found(path="env.NPM", rule="npm-token")]
+    find({"password": "${DB_PASSWORD}"})           # []: it names a secret, and is none
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+
+class Found(NamedTuple):
+    """One credential. `path` leads to it from the outermost value, e.g. `body.steps.0.run`; empty: the value itself."""
+
+    path: str
+    rule: str
+
+
+# What stands to the left of a token is no part of a longer word, or every long base64 text holds one some day.
+_LEFT: Final = r"(?<![A-Za-z0-9+/=_-])"
+_RIGHT: Final = r"(?![A-Za-z0-9_-])"
+
+_TOKENS: Final = {
+    "github_token": r"gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{50}",
+    "gitlab_token": r"gl(?:pat|dt|rt|rtr|ptt|cbt|soat|ft|imt|agent|oas)-[A-Za-z0-9_-]{20}",
+    "aws_key": rf"A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{{16}}{_RIGHT}",
+    "slack_token": r"xox[abceoprs]-[A-Za-z0-9-]{10}|xapp-[0-9]-[A-Za-z0-9-]{10}",
+    "google_key": rf"AIza[A-Za-z0-9_-]{{35}}{_RIGHT}|GOCSPX-[A-Za-z0-9_-]{{28}}|ya29\.[A-Za-z0-9_-]{{20}}",
+    "npm_token": r"npm_[A-Za-z0-9]{36}",
+    "pypi_token": r"pypi-AgE[A-Za-z0-9_-]{50}",
+    "stripe_key": r"[rs]k_(?:live|test)_[A-Za-z0-9]{16}|whsec_[A-Za-z0-9]{32}",
+    "model_key": rf"sk-(?:ant|proj|or|svcacct|admin)-[A-Za-z0-9_-]{{20}}|sk-[A-Za-z0-9]{{32,64}}{_RIGHT}|hf_[A-Za-z]{{34}}",
+    "age_key": r"AGE-SECRET-KEY-1[A-Z0-9]{58}",
+    "jwt": r"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{16}",
+}
+_NAMES: Final = (
+    r"pass(?:word|wd|phrase)|pwd|secret|(?:api|access|account|private|signing|encryption)[_-]?key|credentials?"
+)
+
+# In two steps, for speed: a search for words that may begin it, then the whole at that place.
+_MAY_BE: Final = re.compile(
+    "-----BEGIN|hooks.slack|gh[pousr]_|github_pat_|gl[a-z]{2,5}-|AKIA|ASIA|ABIA|ACCA|xox|xapp-|AIza|GOCSPX-|ya29|npm_"
+    "|pypi-|sk_|rk_|whsec_|sk-|hf_|AGE-SECRET-KEY-|eyJ|://"
+)
+_IS: Final = re.compile(
+    rf"(?P<private_key>-----BEGIN (?:[A-Z0-9]{{1,12}} ){{0,3}}PRIVATE KEY)"
+    rf"|(?P<slack_hook>hooks\.slack\.com/services/T[A-Z0-9]{{6,16}}/B[A-Z0-9]{{6,16}}/[A-Za-z0-9]{{20}})"
+    rf"|{_LEFT}(?:{'|'.join(f'(?P<{rule}>{pattern})' for rule, pattern in _TOKENS.items())})"
+    r"|(?<=[A-Za-z0-9])://[^\s/:@\"'<>]{0,100}+:(?P<url_password>[^\s/@\"'<>]{1,200}+)@"
+)
+# The same for what is only said to be a secret; both are asked of lower case.
+_MAY_SAY: Final = re.compile(
+    "passw|passph|pwd|secret|api|access|account|private|signing|encryption|credential|token|bearer|authoriz"
+)
+_SAID: Final = re.compile(
+    rf"(?P<name>{_NAMES}|token)(?:"
+    r"[\"']?[ \t]{0,4}(?:[:=]|=>)[ \t]{0,4}"
+    r"(?:(?P<quote>[\"'])(?P<quoted>[^\"'\n]{1,200})(?P=quote)|(?P<bare>[^\s\"',;&|)}\]]{1,64}))"
+    r"|[ \t]{1,4}(?P<option>[^\s\"'|;&-][^\s\"'|;&]{7,200}))"
+    r"|bearer[ \t]{1,4}(?P<bearer>[a-z0-9._~+/-]{20,400})"
+    r"|authorization[\"']?[:=][ \t]{0,4}basic[ \t]{1,4}(?P<basic>[a-z0-9+/]{12,400})"
+)
+_FIELD: Final = re.compile(rf"(?:{_NAMES}|token)$", re.IGNORECASE)
+
+_PLACEHOLDER: Final = re.compile(
+    r"[$%<{\[(]|(?:[*xX.\-_#?]|\\\*)+$|(?:your|my|the|some|a|an)[-_ ]|(?:env|vault|op|file|ref|keyring|secret)s?[:.]"
+    r"|(?:os\.|process\.|self\.|config\.|settings\.|args\.|/|\./|~/)"
+    r"|(?:required|optional|disabled|enabled|string|unknown|hidden|redacted|removed|masked|changed?|example|dummy|sample"
+    r"|change[-_]?me|replace[-_]?me|pass(?:word|wd|phrase)?|placeholder|secrets?|tokens?|credentials?|none|null|true|false"
+    r"|undefined|required|rotated|revoked|expired|invalid|missing|prompt)\W*$",
+    re.IGNORECASE,
+)
+_REFERENCE: Final = re.compile(r"\$\{|\$\(|\{\{")
+# A fencing token is no secret: an epoch, or an epoch and a seal's id; nor is an id alone.
+_FENCING: Final = re.compile(r"[0-9]{1,16}(?::[0-9a-f]{0,64})?|[0-9a-f]{64}")
+_DIGIT: Final = re.compile("[0-9]")
+_CODE: Final = re.compile(r"[(\[<{`]|::|\.\w{1,40}\.")
+_LEAST: Final = 8
+"""Characters of the shortest secret that a field's name gives away; a shorter one is a word, a number or a state."""
+
+
+def find(value: Any) -> list[Found]:
+    """Every place of a JSON value at which a credential stands, in the value's own order; each with its rule.
+
+    Args:
+        value: what `orjson.loads` makes: objects, arrays, strings, numbers, booleans, null. Names of fields are asked too.
+    """
+    found: dict[Found, None] = {}
+    waiting: list[tuple[str, str, Any]] = [("", "", value)]
+    while waiting:
+        path, name, here = waiting.pop()
+        if isinstance(here, str):
+            found |= dict.fromkeys(Found(path, rule) for rule in _rules(name, here))
+        elif isinstance(here, dict):
+            found |= dict.fromkeys(Found(_under(path, key), rule) for key in here for rule in _in_text(key))
+            waiting += [(_under(path, key), key, inner) for key, inner in reversed(here.items())]
+        elif isinstance(here, list | tuple):
+            waiting += [(_under(path, str(at)), name, here[at]) for at in reversed(range(len(here)))]
+    return list(found)
+
+
+def _under(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _rules(name: str, text: str) -> Iterator[str]:
+    yield from _in_text(text)
+    field = _FIELD.search(name) if name else None
+    if field and _is_secret(field[0], text):
+        yield "secret-field"
+
+
+def _in_text(text: str) -> Iterator[str]:
+    for begun in _MAY_BE.finditer(text):
+        match = _IS.match(text, begun.start())
+        rule = match.lastgroup or "" if match else ""
+        if match and (rule != "url_password" or not _PLACEHOLDER.match(match[rule])):
+            yield rule.replace("_", "-")
+    folded = text.replace("\u0130", "I").lower()  # the one letter that lower case makes longer
+    for word in _MAY_SAY.finditer(folded):
+        said = _SAID.match(folded, word.start())
+        if said and (rule := _said(said, text)):
+            yield rule
+
+
+def _said(match: re.Match[str], text: str) -> str:
+    """The rule behind words that claim to be followed by a secret; empty where what follows is none."""
+    kind = match.lastgroup or ""
+    value = text[slice(*match.span(kind))]
+    if kind == "basic":
+        return "basic-authorization"
+    if not _looks_made(value):
+        return ""
+    if kind == "option":
+        return "secret-option" if text[: match.start()].endswith("--") else ""
+    if kind == "bearer":
+        return "bearer-token"
+    # Prose and code say "password: required" and "token = next()": here only what no word looks like counts.
+    return "secret-field" if _is_secret(match["name"], value) else ""
+
+
+def _is_secret(name: str, text: str) -> bool:
+    """Whether a field of such a name holds a secret and not a stand-in, a reference or a word about one."""
+    if len(text) < _LEAST or len(text.split()) != 1 or _REFERENCE.search(text) or _PLACEHOLDER.match(text):
+        return False
+    return not (name.lower().endswith("token") and _FENCING.fullmatch(text))
+
+
+def _looks_made(text: str) -> bool:
+    """Whether a text has the mixture that generated secrets have, and words, calls and paths have not."""
+    if len(text) < _LEAST or not _DIGIT.search(text) or _CODE.search(text) or _PLACEHOLDER.match(text):
+        return False
+    return not text.isdecimal()

@@ -1,0 +1,73 @@
+"""Reacting: which follow-ups of events this node writes, and when.
+
+Knows: since when each has been due, as this node saw it; whose turn it is.
+Knows not: what follows from what (`kinds.reactor`).
+Laws: none of its own. However many nodes write a follow-up, one of them counts (rule REACTOR-2); this keeps them few.
+
+    reacting.wishes(state, pending, now_ms, pause_ms)      # [Wish("command.issue", {...})]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from orxaq_mesh.duties import Wish
+from orxaq_mesh.kinds import UNTIL_EPOCHS, State
+from orxaq_mesh.kinds.lease import leases
+from orxaq_mesh.kinds.node import WRITERS, members
+from orxaq_mesh.kinds.reactor import Due, body_of, reactors
+from orxaq_mesh.record import Record, Value
+
+
+class Reacting:
+    """See the module's banner. `stays`: this process goes on; who only asks and leaves writes nobody's follow-ups."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.stays = name, False
+        self._turn_ms: dict[str, int] = {}
+        self._hopeless: dict[str, str] = {}
+
+    def wishes(self, state: State, pending: Sequence[Record], now_ms: int, pause_ms: int) -> list[Wish]:
+        """The follow-ups that are this node's to write now."""
+        part = reactors(state)
+        if not part.due or not self.stays:
+            return []
+        self._turn_ms = {id_: at_ms for id_, at_ms in self._turn_ms.items() if id_ in part.due}
+        written = {record.body.get("reaction") for record in pending}
+        found = []
+        for id_, due in sorted(part.due.items()):
+            turn_ms = self._turn_ms.setdefault(id_, now_ms + 2 * pause_ms * self._place(state, due))
+            if id_ in written or now_ms < turn_ms or self._hopeless.get(id_) == state.seal:
+                continue
+            if (body := self._body(state, due)) is not None:
+                found.append(Wish(due.kind, body))
+        return found
+
+    def due_ms(self, state: State) -> int | None:
+        """When the next turn of this node comes."""
+        due = reactors(state).due
+        turns = [at_ms for id_, at_ms in self._turn_ms.items() if id_ in due and self._hopeless.get(id_) != state.seal]
+        return min(turns, default=None) if self.stays else None
+
+    def drop(self, reaction: str, seal: str) -> None:
+        """A rule says no to it, as long as nothing changes."""
+        self._hopeless = {id_: at for id_, at in self._hopeless.items() if at == seal} | {reaction: seal}
+
+    def _place(self, state: State, due: Due) -> int:
+        """How many others go first; of what is for one lease's holder, none."""
+        if due.under:
+            return 0
+        writers = [m.name for m in members(state).by_log.values() if m.admitted and not WRITERS.isdisjoint(m.roles)]
+        return sorted(writers, key=lambda name: sha256(f"{due.id}@{name}".encode()).digest()).index(self.name)
+
+    def _body(self, state: State, due: Due) -> Value | None:
+        body = body_of(due)
+        if due.kind == "command.issue":
+            body = {**body, "until": state.epoch + UNTIL_EPOCHS}
+        if not due.under:
+            return body
+        held = leases(state).by_name.get(due.under)
+        if held is None or held.holder != self.name:
+            return None
+        return {**body, "under": {"lease": held.name, "session": held.session, "token": held.token}}

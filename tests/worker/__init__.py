@@ -1,0 +1,1 @@
+"""The worker's room, with real processes, terminals and files."""
