@@ -34,6 +34,7 @@ COMMANDS = {
     "dag": "dag",
     "task": "task",
     "receipt": "receipt",
+    "work": "work",
     "dispatch": "dispatch",
     "command": "command",
     "breaker": "breaker",

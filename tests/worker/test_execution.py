@@ -61,7 +61,9 @@ def test_a_signal_is_told_as_a_signal(attempt: Attempt) -> None:
     assert (ended.outcome, ended.code, ended.signal) == ("exited", None, signal.SIGSEGV)
 
 
-@pytest.mark.parametrize(("name", "code"), [("no-such-program", 127), ("./plain", 126), ("./absent", 127), ("./cannot", 126)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("no-such-program", 127), ("./plain", 126), ("./absent", 127), ("./cannot", 126)]
+)
 def test_what_cannot_be_run_is_a_result(attempt: Attempt, name: str, code: int) -> None:
     (attempt.work / "plain").write_text("no program")
     (attempt.work / "cannot").write_bytes(b"\x7fnothing")
@@ -120,7 +122,9 @@ def test_last_words_after_TERM_are_heard(attempt: Attempt) -> None:
 
 
 def test_a_command_that_ignores_TERM_is_killed_after_the_grace(attempt: Attempt) -> None:
-    program = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
+    program = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
+    )
     thread = attempt.stop_when(lambda: attempt.text() == "deaf\n")
     ended = attempt.run(python(program), grace_ms=200)
     thread.join()

@@ -1,0 +1,289 @@
+"""The worker: claims what is to be done, one piece in each of its slots, and files what came of it.
+
+Knows: slots, sessions, the running mesh-sync; when a claim is lost.
+Knows not: which work comes next (`choosing`, in mesh-sync), what an attempt is made of (`attempt`).
+Laws: FENCE (each slot is a session), TIME (a claim that is no longer believed ends its commands).
+
+    worker = Worker(home, settings, Wanted(capabilities=("build",), slots=2), folder, say)
+    worker.run()            # until stop() or idle for long enough
+
+All goes through the node's mesh-sync, so that claims, receipts and finishes that wait travel together; where none runs,
+the worker runs one for as long as it works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orxaq_mesh.choosing import ANY_WORK
+from orxaq_mesh.effects import Answer, Intent
+from orxaq_mesh.errors import MeshError, MeshFault
+from orxaq_mesh.home.clock import Clock
+from orxaq_mesh.home.config import Settings
+from orxaq_mesh.home.place import Home
+from orxaq_mesh.home.process import environment, identify_self
+from orxaq_mesh.sync import PATIENCE_MS
+from orxaq_mesh.sync.wire import Client, connect
+from orxaq_mesh.worker.attempt import Asked, Claim, Place, attempt
+from orxaq_mesh.worker.execution import end_left_over
+from orxaq_mesh.worker.own import Own
+
+BELIEF_PAUSE_S = 0.5
+START_S = 30.0
+Say = Callable[[str, Mapping[str, Any]], None]
+
+
+class Wanted(NamedTuple):
+    """What a worker offers to do.
+
+    Attributes:
+        authors: whose work; "*" is everybody's.
+        ttl_ms: how long a claim may be silent, where its order does not say.
+        idle_ms: ends after so long without work; None: never.
+    """
+
+    capabilities: tuple[str, ...] = ()
+    slots: int = 1
+    authors: tuple[str, ...] = ()
+    ttl_ms: int = 60_000
+    idle_ms: int | None = None
+
+
+class Worker:
+    """See the module's banner."""
+
+    def __init__(self, home: Home, settings: Settings, wanted: Wanted, own: Own, folder: Path, say: Say) -> None:
+        self.home, self.settings, self.wanted, self.own, self.folder, self.say = (
+            home,
+            settings,
+            wanted,
+            own,
+            folder,
+            say,
+        )
+        self._stopping = threading.Event()
+        self._open: dict[int, Client] = {}
+        self._held: dict[int, tuple[Claim, threading.Event]] = {}
+        self._faults: list[MeshError] = []
+        self._name = f"work-{os.getpid()}-{secrets.token_hex(3)}"
+        self._sync: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        """Work until `stop`, or until every slot has been idle for long enough.
+
+        Raises:
+            MeshError: mesh-sync cannot be reached or started, or the offer is refused.
+        """
+        self._reach_sync()
+        slots = [threading.Thread(target=self._slot, args=(n,), name=f"slot {n}") for n in range(self.wanted.slots)]
+        watch = threading.Thread(target=self._watch, name="watch", daemon=True)
+        try:
+            self._offer(self.wanted.slots)
+            for thread in (*slots, watch):
+                thread.start()
+            for thread in slots:
+                while thread.is_alive():
+                    thread.join(0.2)  # in pieces: a signal's handler runs in between
+        finally:
+            self.stop()
+            for thread in slots:
+                if thread.ident is not None:
+                    thread.join()
+            self._leave()
+        if self._faults:
+            raise self._faults[0]
+
+    def stop(self) -> None:
+        """Begin nothing more; what runs is ended and given back."""
+        self._stopping.set()
+        for _, lost in list(self._held.values()):
+            lost.set()
+        for number, client in list(self._open.items()):
+            if number not in self._held:
+                client.hang_up()
+
+    # mesh-sync.
+
+    def _reach_sync(self) -> None:
+        if (client := connect(self.home.socket)) is not None:
+            client.close()
+            return
+        argv = [
+            sys.executable,
+            "-c",
+            "from orxaq_mesh.cli import sync_main; sync_main()",
+            "--home",
+            str(self.home.path),
+        ]
+        with (self.home.path / "work-sync.log").open("ab") as log:
+            self._sync = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        clock, wait = Clock(), threading.Event()
+        until_ms = clock.now_ms() + int(START_S * 1000)
+        while (client := connect(self.home.socket)) is None:
+            if self._sync.poll() is not None or clock.now_ms() > until_ms:
+                raise MeshFault("mesh-sync did not start", hint=f"see {log.name}")
+            wait.wait(0.05)
+        client.close()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(MeshError):
+            self._offer(0)
+        if self._sync is not None:
+            self._sync.terminate()
+            self._sync.wait()
+
+    def _offer(self, slots: int) -> None:
+        body = {"capabilities": sorted(set(self.wanted.capabilities)), "slots": slots}
+        (answer,) = self._ask([("work.offer", body)])
+        if answer.verdict != "applied":
+            raise MeshFault(f"the offer was {answer.verdict}: {answer.what}", hint=answer.hint)
+
+    def _ask(self, asked: Asked) -> list[Answer]:
+        client = self._connect()
+        try:
+            answers = client.ask(self._intents(asked), PATIENCE_MS / 1000)
+        finally:
+            client.close()
+        for answer in answers:
+            if answer.error is not None:
+                raise answer.error
+        return answers
+
+    def _connect(self) -> Client:
+        client = connect(self.home.socket)
+        if client is None:
+            self._reach_sync()
+            client = connect(self.home.socket)
+        if client is None:
+            raise MeshFault("mesh-sync went away", hint="mesh-sync")
+        return client
+
+    def _intents(self, asked: Asked) -> list[Intent]:
+        now_ms = Clock().now_ms()
+        return [
+            Intent(secrets.token_hex(8), kind, wish, asked_ms=now_ms, deadline_ms=now_ms + PATIENCE_MS)
+            for kind, wish in asked
+        ]
+
+    # One slot.
+
+    def _slot(self, number: int) -> None:
+        session, filed = f"{self._name}-{number}", Asked()
+        try:
+            while not self._stopping.is_set() and (claim := self._patiently(number, session, filed)):
+                filed = self._do(number, claim)
+                if self._stopping.is_set() and filed:
+                    for answer, asked in zip(self._ask(filed), filed, strict=True):
+                        self._tell(answer, *asked)
+        except MeshError as error:
+            if not self._stopping.is_set():
+                self._faults.append(error)
+                self._stopping.set()
+
+    def _patiently(self, number: int, session: str, filed: Asked) -> Claim | None:
+        """`_next`, again where mesh-sync went away: each record has its key, so asking twice files it once."""
+        for pause_s in (0.25, 0.5, 1, 2, 4):
+            try:
+                return self._next(number, session, filed)
+            except MeshError as error:
+                if self._stopping.is_set():
+                    return None
+                self.say("fault", {"code": error.code, "reason": error.what})
+                self._stopping.wait(pause_s)
+        return self._next(number, session, filed)
+
+    def _next(self, number: int, session: str, filed: Asked) -> Claim | None:
+        """File what was done, and wait for what is next; None where there is nothing for long enough, or we are to stop."""
+        wish = {"lease": ANY_WORK, "session": session, "ttl_ms": self.wanted.ttl_ms}
+        wish |= {"authors": list(self.wanted.authors), "commands": sorted(self.own.commands)}
+        now_ms = Clock().now_ms()
+        deadline_ms = None if self.wanted.idle_ms is None else now_ms + self.wanted.idle_ms
+        owner = list(identify_self())
+        any_work = Intent(secrets.token_hex(8), "lease.acquire", wish, True, owner, now_ms, deadline_ms)
+        client = self._open[number] = self._connect()
+        try:
+            for place, answer in client.answers([*self._intents(filed), any_work], None):
+                if place == len(filed):
+                    return self._claimed(session, answer)
+                self._tell(answer, *filed[place])
+        finally:
+            del self._open[number]
+            client.close()
+        return None
+
+    def _claimed(self, session: str, answer: Answer) -> Claim | None:
+        if answer.error is not None:
+            raise answer.error
+        facts = answer.facts
+        if answer.result != "granted":
+            return None
+        claim = Claim(facts["lease"], session, facts["token"], facts["seal"], facts["attempt"], facts["order"])
+        self.say("claimed", {"work": claim.name, "token": claim.token, "attempt": claim.attempt, "rule": answer.rule})
+        return claim
+
+    def _tell(self, answer: Answer, kind: str, wish: Mapping[str, Any]) -> None:
+        if answer.error is not None:
+            raise answer.error
+        if kind.endswith(".finish"):
+            work = wish["under"]["lease"].partition(":")[2]
+            facts = {"outcome": answer.result or wish["outcome"], "verdict": answer.verdict, "rule": answer.rule}
+            self.say("finished", {"work": work, **facts, "reason": wish.get("reason", "") or answer.what})
+
+    def _do(self, number: int, claim: Claim) -> Asked:
+        lost = threading.Event()
+        self._held[number] = claim, lost
+        log = self.home.path / "work" / claim.lease.replace(":", "/", 1) / f"{claim.token}"
+        place = Place(self.folder, log, environment(), self.home.path, self.own)
+        try:
+            for earlier in sorted(log.parent.glob("*")):
+                if end_left_over(earlier):
+                    self.say("ended", {"work": claim.name, "what": "what an earlier worker left running"})
+            filed = [(kind, {**wish, "once": secrets.token_hex(8)}) for kind, wish in attempt(claim, place, lost)]
+        finally:
+            del self._held[number]
+        if lost.is_set():
+            self.say("stopped" if self._stopping.is_set() else "lost", {"work": claim.name, "token": claim.token})
+            return self._give_back(claim)
+        return filed
+
+    def _give_back(self, claim: Claim) -> Asked:
+        """Whoever comes next may begin at once. A claim that is lost already cannot be given back, and needs not."""
+        return [("lease.release", {"lease": claim.lease, "session": claim.session})] if self._stopping.is_set() else []
+
+    # Claims that are lost.
+
+    def _watch(self) -> None:
+        """TIME: as long as mesh-sync believes in a claim it is ours; if it is silent, for as long as it said last."""
+        clock, until_ms = Clock(), dict[str, int]()
+        while not self._stopping.wait(BELIEF_PAUSE_S):
+            for claim, lost in list(self._held.values()):
+                key = f"{claim.lease} {claim.token}"
+                left_ms = self._left_ms(claim)
+                if left_ms is not None:
+                    until_ms[key] = clock.now_ms() + left_ms
+                if clock.now_ms() >= until_ms.setdefault(key, clock.now_ms() + self.wanted.ttl_ms):
+                    lost.set()
+
+    def _left_ms(self, claim: Claim) -> int | None:
+        """How long mesh-sync still believes in a claim; None where it does not say."""
+        client = connect(self.home.socket)
+        if client is None:
+            return None
+        try:
+            asked = {"op": "belief", "lease": claim.lease, "session": claim.session}
+            left_ms = client.request(asked, 5.0)["left_ms"]
+        except (MeshError, KeyError, StopIteration):
+            return None
+        finally:
+            client.close()
+        return 0 if left_ms is None else int(left_ms)
