@@ -550,7 +550,9 @@ class Engine:
         if intent.kind == "lease.take" and "watched_ms" not in wish:
             held = leases(self.ledger.state).by_name.get(wish["lease"]) or Lease(wish["lease"])
             wish["watched_ms"] = self.duties.watch.watched_ms(held.name, (held.token, held.last))
-        return kinds.propose(self.ledger.state, self.pen.me.name, intent.kind, wish)
+        part = intent.kind == "dag.part"  # of the DAG whose submit may wait here for the same push
+        state = self.pen.ahead(self.ledger) if part else self.ledger.state
+        return kinds.propose(state, self.pen.me.name, intent.kind, wish)
 
     def _sign(self, kind: str, body: Value, now: Now) -> Record:
         record = self.pen.sign(self.ledger, kind, self._in_time(body), self.seen, now)
