@@ -21,7 +21,9 @@ from tests.work.reckoning import Act, Report, reckon
 AUTHOR, DAG = "author", "chaos"
 A_PART = 100
 """So many of these tasks fit into one line."""
-EFFECT = """say() {{ echo $1 $MESH_LEASE $MESH_TOKEN $MESH_HOME $(date +%s.%N) >>{0}; }}; say begin; sleep {1}; say end"""
+EFFECT = (
+    """say() {{ echo $1 $MESH_LEASE $MESH_TOKEN $MESH_HOME $(date +%s.%N) >>{0}; }}; say begin; sleep {1}; say end"""
+)
 KINDS = ("worker", "worker", "sync", "sync", "laptop", "stop")
 
 

@@ -94,7 +94,9 @@ def reckon(
     leases = {entry["body"]["lease"] for found in claims.values() for entry in found}
     lost = sorted(lease for lease in leases if not good.get(lease)) + ["?"] * (tasks - len(leases))
     doubled = sorted(lease for lease, found in finishes.items() if len(found) > 1)
+    under = Counter((run.lease, run.token) for run in runs)
     counted = Counter(_why(run, finishes[run.lease], claims[run.lease], acts) for run in runs)
+    counted["one claim was run more than once"] = sum(number - 1 for number in under.values())
     begun = min((e["epoch"] for e in log if e["kind"] == "dag.submit"), default=0)
     about = (e for e in log if e["kind"].startswith(("task.", "lease.")))
     return Report(
@@ -104,7 +106,7 @@ def reckon(
         fleet.mesh(names[0], "verify", "--json").data["ok"],
         states,
         len(runs),
-        {why: number for why, number in counted.items() if why},
+        {why: number for why, number in counted.items() if why and number},
         Counter(act.kind for act in acts),
         Counter(f"{e['kind']} {e['result'] or e['rule']}" for e in about),
         Counter(codes),
