@@ -24,7 +24,7 @@ A_PART = 100
 EFFECT = (
     """say() {{ echo $1 $MESH_LEASE $MESH_TOKEN $MESH_HOME $(date +%s.%N) >>{0}; }}; say begin; sleep {1}; say end"""
 )
-KINDS = ("worker", "worker", "sync", "sync", "laptop", "stop")
+KINDS = ("worker", "worker", "sync", "laptop", "stop")
 
 
 class Plan(NamedTuple):
@@ -122,7 +122,7 @@ def _do(laptop: Laptop, dice: random.Random, plan: Plan, now_s: float) -> tuple[
     kind = dice.choice(KINDS)
     if kind == "stop":
         laptop.send(signal.SIGSTOP)
-        pause_s = plan.ttl_s * dice.uniform(1.2, 1.8)
+        pause_s = plan.ttl_s * dice.uniform(1.5, 2.5)
     else:
         laptop.kill(kind)
         pause_s = dice.uniform(0.1, 2)
