@@ -101,7 +101,7 @@ RULES = (
         "No success without its receipts",
         "A finish that says succeeded is refused unless this attempt has filed a receipt with exit 0 for every command "
         "and every guard, before and after, and for every other receipt that the order expects.",
-        "Whoever reads `succeeded` must be able to ask: by which commands, with which results?",
+        "Whoever reads `succeeded` must find by which commands, and with which results.",
         "refused: no receipt of the guard `smoke`",
     ),
     Rule(
