@@ -184,10 +184,30 @@ MUTANTS: dict[str, Mutant] = {
         noticed_by=test_ledger.test_C32_a_seal_that_names_a_record_nobody_has_seen_is_as_if_absent_and_stands_when_it_comes,
     ),
     "the last vote counts, and not the first": Mutant(
-        voting.first_vote,
+        voting.first_word,
         "for variants in run:",
         "for variants in reversed(list(run)):",
         noticed_by=test_fork_choice.test_FORK_a_first_vote_never_moves,
+    ),
+    "a vote is read behind a seal that nobody can show": Mutant(
+        voting.first_word,
+        'sides.get(seen(variants[0])) != ""',
+        "sides.get(seen(variants[0]))",
+        noticed_by=lambda: (
+            test_fork_choice.test_FORK_who_names_a_seal_that_it_hides_has_not_voted_and_none_is_moved_when_it_shows_it(
+                7
+            )
+        ),
+    ),
+    "final counts votes behind a seal that nobody can show": Mutant(
+        voting._speaks,
+        "(index, False)",
+        "(index, True)",
+        noticed_by=lambda: (
+            test_fork_choice.test_FORK_who_names_a_seal_that_it_hides_has_not_voted_and_none_is_moved_when_it_shows_it(
+                0
+            )
+        ),
     ),
     "seals vote": Mutant(
         spine.Spine._elect,

@@ -280,6 +280,42 @@ def test_FORK_a_vote_is_not_read_across_a_gap_nor_from_an_outbox() -> None:
     assert same(trunk, trunk.files, both, laid(both, behind, gap)).ledger.state.seal == theirs.ledger.state.seal
 
 
+def test_FORK_who_signed_twice_behind_a_gap_may_still_vote_before_it() -> None:
+    trunk = fleet("elm", "ash")
+    ours, theirs = side_of(trunk), side_of(trunk)
+    say(ours, "oak", "oak")
+    say(theirs, "ash", "ash")
+    elm = theirs.pens["elm"]
+    gap, behind = word(elm), word(elm)
+    pair = word(copy.copy(elm), 1), word(elm, 2)
+    tree = laid(merged(ours.files, theirs.files), behind, *pair)
+    found = same(trunk, trunk.files, tree)
+    assert found.ledger.spine.elections[0].absent == (elm.log,)
+    settled = sealed(trunk, found)
+    done = same(trunk, trunk.files, tree, settled, laid(settled, gap))
+    assert done.ledger.state.seal == theirs.ledger.state.seal
+
+
+def test_FORK_who_has_long_gone_on_counts_the_voice_for_a_hidden_seal_once_it_is_shown() -> None:
+    trunk = fleet("elm", "ash")
+    kept, ours = side_of(trunk), side_of(trunk)
+    (first,) = say(kept, "elm")
+    elm = kept.pens["elm"]
+    feigned = word(elm)
+    say(ours, "oak")
+    elm.seen = ours.oak.seen
+    ours.seal(first, feigned, word(elm))
+    say(ours, "oak")
+    trees = [trunk.files, ours.files, merged(ours.files, kept.files)]
+    assert reader(trunk, *trees[:2]).ledger.base.epoch == ours.ledger.state.epoch
+    found = same(trunk, *trees)
+    (election,) = found.ledger.spine.elections
+    votes = {vote.log: vote.side for vote in election.votes}
+    assert votes == {ours.oak.log: election.chosen, elm.log: kept.ledger.state.seal}
+    trees.append(laid(trees[-1], word(kept.pens["ash"])))
+    assert same(trunk, *trees).ledger.state.seal == kept.ledger.state.seal
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_FORK_a_vote_is_void_from_the_seq_on_that_proves_to_be_signed_twice_whenever_that_is_seen(
     order: tuple[int, int],
