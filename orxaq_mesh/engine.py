@@ -46,6 +46,7 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.work import is_work
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
 from orxaq_mesh.reacting import Reacting
@@ -312,7 +313,12 @@ class Engine:
         state, me = self.ledger.state, self.pen.me.name
         queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
         taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
-        watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
+        idle = any(intent.wish.get("lease") == ANY_WORK for intent in self.intents.values())
+        watched = [
+            held
+            for held in leases(state).by_name.values()
+            if held in queued or held.name in taking or (idle and is_work(held.name))
+        ]
         busy = bool(self.intents or self.pen.pending or watched)
         bounds = [held.ttl_ms // 4 - 2 * reading_ms for held in watched if held.holder]
         return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
@@ -527,6 +533,8 @@ class Engine:
             known = claim_of(self.ledger.state, self.pen.me.name, intent.wish["session"])
             if known is None or known.name != held.name:  # what it held before is finished, and that is not sealed yet
                 return []
+            if self.duties.believed_until_ms(known) <= now.ms:  # TIME: it may be another's by now; first it is renewed
+                return []
             return [self._tell(intent, answers.granted(self.ledger.state, known))]
         choice = self.choosing.next(state, intent.wish, self.pen.pending, watch, now.ms, self.pace.waiting_ms)
         if choice is None:
@@ -552,8 +560,8 @@ class Engine:
         if intent.kind == "lease.take" and "watched_ms" not in wish:
             held = leases(self.ledger.state).by_name.get(wish["lease"]) or Lease(wish["lease"])
             wish["watched_ms"] = self.duties.watch.watched_ms(held.name, (held.token, held.last))
-        part = intent.kind == "dag.part"  # of the DAG whose submit may wait here for the same push
-        state = self.pen.ahead(self.ledger) if part else self.ledger.state
+        is_part = intent.kind == "dag.part"  # it belongs to a submit that may have been signed a moment ago
+        state = self.pen.ahead(self.ledger) if is_part else self.ledger.state
         return kinds.propose(state, self.pen.me.name, intent.kind, wish)
 
     def _sign(self, kind: str, body: Value, now: Now) -> Record:

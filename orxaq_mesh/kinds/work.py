@@ -44,7 +44,7 @@ STEPS: Mapping[str, frozenset[str]] = {
     RUNNING: frozenset({READY, RUNNING, SUCCEEDED, NOOP, FAILED, REFUSED_, CANCELLED}),
     FAILED: frozenset({READY, SKIPPED}),
     BLOCKED: frozenset({WAITING, READY, SKIPPED, CANCELLED}),
-    CANCELLED: frozenset({READY, WAITING}),
+    CANCELLED: frozenset({READY, WAITING, BLOCKED}),
     SUCCEEDED: frozenset(),
     NOOP: frozenset(),
     REFUSED_: frozenset(),
@@ -259,13 +259,19 @@ def frontier(state: State, most: int | None = None) -> list[str]:
     return [name for _, name in islice(work(state).ready, most)]
 
 
-def owner(state: State, item: Item) -> str:
-    """Whose turn it is to do this: by rendezvous hashing among those who may; empty where nobody offers it."""
+def turns(state: State, item: Item) -> list[str]:
+    """Whose turn it is to do this, and whose after that: by rendezvous hashing among those who offer it."""
     if item.to or item.holder:
         held = state.slices["lease"].by_name.get(item.holder)
-        return item.to or (held.holder if held is not None else "")
+        only = item.to or (held.holder if held is not None else "")
+        return [only] if only else []
     known = (name for name, offer in work(state).offers.items() if item.capability in ("", *offer.capabilities))
-    return max(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), default="")
+    return sorted(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), reverse=True)
+
+
+def owner(state: State, item: Item) -> str:
+    """Whose turn it is; empty where nobody offers it."""
+    return next(iter(turns(state, item)), "")
 
 
 def author(state: State, item: Item) -> str:
@@ -396,7 +402,7 @@ def _offer(state: State, record: Record, moment: Moment) -> None:
     offers, who = work(state).offers, _name(state, record)
     offers.pop(who, None)
     if slots := record.body["slots"]:
-        offers[who] = Offer(tuple(sorted(record.body["capabilities"])), slots)
+        offers[who] = Offer(tuple(sorted(set(record.body["capabilities"]))), slots)
 
 
 def _open(state: State, record: Record, moment: Moment) -> None:
@@ -491,7 +497,7 @@ def gone(state: State, node: str, moment: Moment) -> None:
     """LIVE: who has no standing offers nothing, and what was assigned to it is anybody's."""
     part = work(state)
     part.offers.pop(node, None)
-    assigned = [item for item in part.items.values() if item.to == node and item.state in OPEN and item.dag]
+    assigned = [item for item in part.items.values() if item.to == node and item.dag and STEPS[item.state]]
     for item in assigned:
         change(state, item, to="")
 
