@@ -124,9 +124,8 @@ class Toil:
             return self.claim(state, who)
         last = lease.leases(state).by_name[under["lease"]].last if self.chance(0.9) else self.told[-1]
         watched = self.dice.choice((60_000, 60_000, 90_000, 10))
-        return "lease.take", {**under, "session": "st"[self.chance(0.5)], "last": last, "watched_ms": watched} | self.ask(
-            state
-        )
+        body = {**under, "session": self.dice.choice("st"), "last": last, "watched_ms": watched, **self.ask(state)}
+        return "lease.take", body | ({"queue": True} if self.chance(0.1) else {})
 
     # Offers, the breaker.
 
@@ -257,7 +256,11 @@ class Toil:
     def mapping(self, state: State, who: str) -> tuple[str, Body]:
         self.version += self.dice.choice((0, 1, 1))
         rules = [rule(self.dice) for _ in range(self.dice.randrange(4))]
-        return "reactor.publish", {"reactor": self.dice.choice(("r", "q")), "version": max(1, self.version), "rules": rules}
+        return "reactor.publish", {
+            "reactor": self.dice.choice(("r", "q")),
+            "version": max(1, self.version),
+            "rules": rules,
+        }
 
     def stray(self, state: State, who: str) -> tuple[str, Body]:
         """Somebody comes, goes, or changes what it may."""
@@ -340,4 +343,3 @@ def rule(dice: random.Random) -> Body:
     if dice.random() < 0.2:
         made["under"] = "leader"
     return made
-

@@ -22,8 +22,8 @@ from tests.toil import Toil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "verifier"))
 
-import judging  # noqa: E402
-import lines  # noqa: E402
+import judging
+import lines
 
 NO_SIGNATURE = "A" * 86 + "=="
 

@@ -89,7 +89,9 @@ def fits(value: Any, form: Any) -> bool:
 
 
 def many(least: int, most: int, form: Any) -> Any:
-    return lambda value: isinstance(value, list) and least <= len(value) <= most and all(fits(one, form) for one in value)
+    return lambda value: (
+        isinstance(value, list) and least <= len(value) <= most and all(fits(one, form) for one in value)
+    )
 
 
 def text(least: int, most: int) -> Any:
