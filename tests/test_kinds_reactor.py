@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.kinds import event, mapping, reactor
 from orxaq_mesh.kinds.reactor import MAX_DEPTH, Due, Reactors, body_of, reactors
+from orxaq_mesh.reacting import Reacting
 from orxaq_mesh.record import Record, Value, canonical
 from tests.builder import Pen, Trunk
 from tests.orders import Scenes, do, fleet, part_of, reach, stage
@@ -374,3 +375,14 @@ def test_LIVE_no_mapping_and_no_event_breaks_the_fold(rules: Sequence[Value], pa
         assert trunk.ledger.state is not None
         verdict, _ = kinds.judge(trunk.ledger.state, written, kinds.Moment(trunk.ledger.state.epoch + 1))
         assert verdict.rule in ("EVENT-1", "COMMAND-1", "COMMAND-2", "REACTOR-3")
+
+
+@pytest.mark.parametrize("name", ["owl", "gum"])
+def test_NODE_3_who_may_not_write_has_no_turn_at_a_follow_up(name: str) -> None:
+    trunk = fleet()
+    trunk.admit("owl", "observer")
+    due_event(trunk)
+    watcher, elm = Reacting(name), Reacting("elm")
+    watcher.stays = elm.stays = True
+    assert elm.wishes(trunk.ledger.state, [], 0, 0)
+    assert watcher.wishes(trunk.ledger.state, [], 0, 0) == []
