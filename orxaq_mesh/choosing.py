@@ -70,7 +70,7 @@ class Choosing:
 
     def _ready(self, state: State, now_ms: int) -> list[work.Item]:
         """The head of the frontier; when each was seen first is noted."""
-        items = [work.work(state).items.get(name) for name in work.frontier(state)[:HORIZON]]
+        items = [work.work(state).items.get(name) for name in work.frontier(state, HORIZON)]
         ready = [item for item in items if item is not None]
         before, self.seen = self.seen, {}
         for item in ready:

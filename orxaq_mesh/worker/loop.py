@@ -37,7 +37,8 @@ from orxaq_mesh.worker.execution import end_left_over
 from orxaq_mesh.worker.own import Own
 
 BELIEF_PAUSE_S = 0.5
-START_S = 30.0
+START_MS = 30_000
+SYNC_LOG = "work-sync.log"
 Say = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -75,6 +76,7 @@ class Worker:
         self._faults: list[MeshError] = []
         self._name = f"work-{os.getpid()}-{secrets.token_hex(3)}"
         self._sync: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
 
     def run(self) -> None:
         """Work until `stop`, or until every slot has been idle for long enough.
@@ -113,27 +115,23 @@ class Worker:
     # mesh-sync.
 
     def _reach_sync(self) -> None:
-        if (client := connect(self.home.socket)) is not None:
-            client.close()
-            return
-        argv = [
-            sys.executable,
-            "-c",
-            "from orxaq_mesh.cli import sync_main; sync_main()",
-            "--home",
-            str(self.home.path),
-        ]
-        with (self.home.path / "work-sync.log").open("ab") as log:
-            self._sync = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        """Have a mesh-sync that answers: one that runs, or one of our own; of all slots, one starts it."""
         clock, wait = Clock(), threading.Event()
-        until_ms = clock.now_ms() + int(START_S * 1000)
-        while (client := connect(self.home.socket)) is None:
-            if self._sync.poll() is not None or clock.now_ms() > until_ms:
-                raise MeshFault("mesh-sync did not start", hint=f"see {log.name}")
-            wait.wait(0.05)
+        until_ms = clock.now_ms() + START_MS
+        with self._starting:
+            while (client := connect(self.home.socket)) is None:
+                if clock.now_ms() > until_ms:
+                    raise MeshFault("mesh-sync did not start", hint=f"see {self.home.path / SYNC_LOG}")
+                if self._sync is None or self._sync.poll() is not None:  # none yet, or another one held its lock
+                    self._sync = self._started()
+                wait.wait(0.1)
         client.close()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        code = "from orxaq_mesh.cli import sync_main; sync_main()"
+        argv = [sys.executable, "-c", code, "--home", str(self.home.path)]
+        with (self.home.path / SYNC_LOG).open("ab") as log:
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def _leave(self) -> None:
         with contextlib.suppress(MeshError):
