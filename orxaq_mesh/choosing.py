@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from orxaq_mesh.kinds import Moment, State, work
-from orxaq_mesh.kinds.lease import leases
+from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.silence import Watch
 
@@ -114,6 +114,14 @@ class Choosing:
             silent = watch.watched_ms(held.name, (held.token, held.last)) >= held.ttl_ms
             if silent and self._may(state, item, wish):
                 yield Choice("lease.take", {"lease": held.name, **_ttl(item)})
+
+
+def claim_of(state: State, name: str, session: str) -> Lease | None:
+    """The work that a session holds, if it does."""
+    return next(
+        (held for held in leases(state).by_name.values() if work.is_work(held.name) and held.held_by(name, session)),
+        None,
+    )
 
 
 def _ttl(item: work.Item) -> Value:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from orxaq_mesh import answers, kinds
-from orxaq_mesh.choosing import ANY_WORK, Choosing
+from orxaq_mesh.choosing import ANY_WORK, Choosing, claim_of
 from orxaq_mesh.duties import LONG_AGO_MS, Duties, Wish
 from orxaq_mesh.effects import (
     LOST,
@@ -522,6 +522,10 @@ class Engine:
     def _choose(self, intent: Intent, now: Now) -> list[Effect]:
         """What is to be done next, for who asked for any work; nothing, while there is nothing."""
         state, watch = self.pen.ahead(self.ledger), self.duties.watch
+        if (held := claim_of(state, self.pen.me.name, intent.wish["session"])) is not None:
+            # It asked before, and never heard the answer; the answer is there when that claim is sealed.
+            known = claim_of(self.ledger.state, self.pen.me.name, intent.wish["session"])
+            return [] if known is None else [self._tell(intent, answers.granted(self.ledger.state, known))]
         choice = self.choosing.next(state, intent.wish, self.pen.pending, watch, now.ms, self.pace.waiting_ms)
         if choice is None:
             return []

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import lease, node, work
 from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Effect, Kind, Moment, Row, State, Verdict, Words, no_part
 from orxaq_mesh.kinds.graph import dependents, flaw, needs_of
@@ -447,7 +448,12 @@ new = dump = load = copy = open_epoch = gone = no_part
 
 
 def propose(state: State, who: str, kind: str, wish: Value) -> Value:
-    """A receipt or finish without a token takes the one that its session holds."""
+    """A receipt or finish without a token takes the one that its session holds; a part is of the DAG that is begun."""
+    if kind == "dag.part" and "record" not in wish:
+        dag = work.work(state).dags.get(wish["dag"])
+        if dag is None or not dag.missing:
+            raise Refused("DAG-4", f"no DAG {wish['dag']} waits for parts", hint="mesh dag submit FILE")
+        return {**wish, "record": dag.record}
     return lease.with_token(state, who, wish)
 
 

@@ -170,14 +170,21 @@ class Client:
             raise errors.Unreachable(f"mesh-sync did not answer: {error}", hint="mesh status") from None
         raise errors.Unreachable("mesh-sync went away before it answered", hint="mesh status")
 
-    def ask(self, intents: Sequence[Intent], timeout_s: float | None) -> list[Answer]:
-        """Hand intents over and wait for their verdicts. Closing the connection cancels what is still open."""
-        told: dict[str, Answer] = {}
+    def answers(self, intents: Sequence[Intent], timeout_s: float | None) -> Iterator[tuple[int, Answer]]:
+        """Hand intents over; each one's place and verdict, as they come. Closing the connection cancels what is open."""
+        places = {intent.id: place for place, intent in enumerate(intents)}
         for value in self._answers({"op": "ask", "intents": [intent._asdict() for intent in intents]}, timeout_s):
-            told[value.get("id", intents[0].id)] = unpack(value["answer"])
-            if all(intent.id in told for intent in intents) or "id" not in value:
-                break
-        return [told.get(intent.id, told[next(iter(told))]) for intent in intents]
+            answer = unpack(value["answer"])
+            if "id" not in value:  # the request as a whole was none
+                yield from ((place, answer) for place in places.values())
+                return
+            yield places.pop(value["id"]), answer
+            if not places:
+                return
+
+    def ask(self, intents: Sequence[Intent], timeout_s: float | None) -> list[Answer]:
+        """Hand intents over and wait for their verdicts."""
+        return [answer for _, answer in sorted(self.answers(intents, timeout_s), key=lambda told: told[0])]
 
     def hang_up(self) -> None:
         """From another thread: whoever waits for an answer is told that there will be none."""

@@ -19,7 +19,7 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,17 +180,27 @@ class Worker:
     def _slot(self, number: int) -> None:
         session, filed = f"{self._name}-{number}", Asked()
         try:
-            while not self._stopping.is_set():
-                claim = self._next(number, session, filed)
-                if claim is None:
-                    break
+            while not self._stopping.is_set() and (claim := self._patiently(number, session, filed)):
                 filed = self._do(number, claim)
-            if filed:
-                self._tell(self._ask(filed), filed)
+                if self._stopping.is_set() and filed:
+                    for answer, asked in zip(self._ask(filed), filed, strict=True):
+                        self._tell(answer, *asked)
         except MeshError as error:
             if not self._stopping.is_set():
                 self._faults.append(error)
                 self._stopping.set()
+
+    def _patiently(self, number: int, session: str, filed: Asked) -> Claim | None:
+        """`_next`, again where mesh-sync went away: each record has its key, so asking twice files it once."""
+        for pause_s in (0.25, 0.5, 1, 2, 4):
+            try:
+                return self._next(number, session, filed)
+            except MeshError as error:
+                if self._stopping.is_set():
+                    return None
+                self.say("fault", {"code": error.code, "reason": error.what})
+                self._stopping.wait(pause_s)
+        return self._next(number, session, filed)
 
     def _next(self, number: int, session: str, filed: Asked) -> Claim | None:
         """File what was done, and wait for what is next; None where there is nothing for long enough, or we are to stop."""
@@ -202,17 +212,14 @@ class Worker:
         any_work = Intent(secrets.token_hex(8), "lease.acquire", wish, True, owner, now_ms, deadline_ms)
         client = self._open[number] = self._connect()
         try:
-            *told, answer = client.ask([*self._intents(filed), any_work], None)
-        except MeshError:
-            if self._stopping.is_set():
-                return None
-            raise
+            for place, answer in client.answers([*self._intents(filed), any_work], None):
+                if place == len(filed):
+                    return self._claimed(session, answer)
+                self._tell(answer, *filed[place])
         finally:
             del self._open[number]
             client.close()
-        self._tell(told, filed)
-        filed.clear()
-        return self._claimed(session, answer)
+        return None
 
     def _claimed(self, session: str, answer: Answer) -> Claim | None:
         if answer.error is not None:
@@ -224,12 +231,13 @@ class Worker:
         self.say("claimed", {"work": claim.name, "token": claim.token, "attempt": claim.attempt, "rule": answer.rule})
         return claim
 
-    def _tell(self, answers: Sequence[Answer], filed: Asked) -> None:
-        for answer, (kind, wish) in zip(answers, filed, strict=True):
-            if kind.endswith(".finish"):
-                work = wish["under"]["lease"].partition(":")[2]
-                facts = {"outcome": answer.result or wish["outcome"], "verdict": answer.verdict, "rule": answer.rule}
-                self.say("finished", {"work": work, **facts, "reason": wish.get("reason", "") or answer.what})
+    def _tell(self, answer: Answer, kind: str, wish: Mapping[str, Any]) -> None:
+        if answer.error is not None:
+            raise answer.error
+        if kind.endswith(".finish"):
+            work = wish["under"]["lease"].partition(":")[2]
+            facts = {"outcome": answer.result or wish["outcome"], "verdict": answer.verdict, "rule": answer.rule}
+            self.say("finished", {"work": work, **facts, "reason": wish.get("reason", "") or answer.what})
 
     def _do(self, number: int, claim: Claim) -> Asked:
         lost = threading.Event()
@@ -240,7 +248,7 @@ class Worker:
             for earlier in sorted(log.parent.glob("*")):
                 if end_left_over(earlier):
                     self.say("ended", {"work": claim.name, "what": "what an earlier worker left running"})
-            filed = attempt(claim, place, lost)
+            filed = [(kind, {**wish, "once": secrets.token_hex(8)}) for kind, wish in attempt(claim, place, lost)]
         finally:
             del self._held[number]
         if lost.is_set():
