@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from orxaq_mesh.demo.acts import BAD, GOOD, NODES, PLAIN, TTL_MS, Line, RightSide, must
 from orxaq_mesh.demo.stage import PYTHON, Facts, Program
-from orxaq_mesh.demo.world import REFUSED, WROTE, Run, World
+from orxaq_mesh.demo.world import GO, REFUSED, WROTE, Run, World
 
 DAG = "release"
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -38,7 +39,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
 LONG = ("lint", "test-unit", "test-api", "docs")
 SLOTS = {"oak": 2, "elm": 1, "ash": 1}
 STRUCK, SLEEPER = "elm", "ash"
-_SUBMIT = "import sys; from orxaq_mesh import Mesh; from orxaq_mesh.orders import dags; "
 
 
 class Release:
@@ -49,6 +49,8 @@ class Release:
         self.world = World(right.folder / "world")
         self.workers: dict[str, Program] = {}
         self.struck: dict[str, Run] = {}
+        self.stood_ms: dict[str, int] = {}
+        self.woke_ms = 0
         self._lines: list[Line] = []
 
     def said(self) -> list[Line]:
@@ -74,10 +76,12 @@ class Release:
         self.workers[STRUCK].kill()
         _signal(self.struck[STRUCK], signal.SIGKILL)
         self.right.syncs[STRUCK].kill()
+        self.stood_ms[STRUCK] = self.stage.now_ms()
         self._say(STRUCK, f"power lost in the middle of {self.struck[STRUCK].task}", BAD)
         self.right.fall_asleep(SLEEPER)
         must(self.workers[SLEEPER].freeze(), f"{SLEEPER}'s worker stands still")
         _signal(self.struck[SLEEPER], signal.SIGSTOP)
+        self.stood_ms[SLEEPER] = self.stage.now_ms()
         self._say(SLEEPER, f"asleep in the middle of {self.struck[SLEEPER].task}", BAD)
         self.world.let_go_on()
 
@@ -95,6 +99,7 @@ class Release:
 
     def wake(self) -> None:
         """The sleeper goes on where it stood, and the other boots."""
+        self.woke_ms = self.stage.now_ms()
         _signal(self.struck[SLEEPER], signal.SIGCONT)
         late = self.stage.until(f"{SLEEPER} reaches the gate", lambda: self._at_the_gate(SLEEPER))
         must(late.how == REFUSED and late.mark > late.token, f"the gate refuses {SLEEPER}'s token")
@@ -107,41 +112,44 @@ class Release:
     def end(self) -> None:
         """The last task, and everybody goes home."""
         self.stage.until("every task is done", lambda: {run.task for run in self._written()} == set(NEEDS))
-        last = max(run.ended_ms for run in self._written())
-        self.stage.until("the ledger says so", lambda: len(self.finishes()) >= len(NEEDS))
-        self._say("all", f"{len(NEEDS)} of {len(NEEDS)} tasks are done", GOOD, at_ms=last)
-        for node, worker in self.workers.items():
-            if node != STRUCK:
-                worker.ask_to_end()
-        for node, worker in self.workers.items():
-            if node != STRUCK:
-                must(worker.finish()[0] == 0, f"{node}'s worker ends well: {worker.last_words()}")
+        shown = self.stage.until("the ledger says so", self._done)
+        last_ms = max(run.ended_ms for run in self._written())
+        self._say("all", f"mesh dag show {DAG}: {shown['state']}, {shown['done']} of {shown['size']}", GOOD, last_ms)
+        living = {node: worker for node, worker in self.workers.items() if node != STRUCK}
+        for worker in living.values():
+            worker.ask_to_end()
+        for node, worker in living.items():
+            must(worker.finish()[0] == 0, f"{node}'s worker ends well: {worker.last_words()}")
 
-    def finishes(self) -> list[Facts]:
-        """What the ledger counts: the finishes that were applied and say that the task succeeded."""
-        judged = self.right.mesh("oak", "log", "--kind", "task.finish")
-        return [item for item in judged if (item["verdict"], item["body"]["outcome"]) == ("applied", "succeeded")]
+    def folder(self, node: str) -> Path:
+        """Where a node's worker runs what it claims."""
+        return self.right.folder / "work" / node
+
+    def _done(self) -> Facts | None:
+        shown: Facts = self.right.mesh("oak", "dag", "show", DAG)
+        return shown if shown["state"] == "done" else None
 
     def _submit(self) -> None:
-        tasks = [self._order(task) for task in NEEDS]
-        code = f"{_SUBMIT}"
-        self.stage.run([PYTHON, "-c", code, orjson.dumps(tasks).decode()], self.right.env("oak"))
-        self._say("oak", f"submits {DAG}: {len(tasks)} tasks, {sum(map(len, NEEDS.values()))} needs between them")
+        file = self.right.folder / f"{DAG}.json"
+        file.write_bytes(orjson.dumps({"dag": DAG, "tasks": {task: self._order(task) for task in NEEDS}}))
+        told = self.right.mesh("oak", "dag", "submit", str(file))
+        needs = sum(map(len, NEEDS.values()))
+        self._say("oak", f"submits {DAG}: {len(NEEDS)} tasks, {needs} needs between them", **told)
 
     def _order(self, task: str) -> Facts:
-        long = ["--after", "go"] if task in LONG else []
-        run = [PYTHON, "-m", "orxaq_mesh.demo.chore", task, str(self.world.folder), *long]
-        made = f"{task}.txt"
-        order: Facts = {"name": task, "ttl_ms": TTL_MS, "attempts": 3, "environment": ["PYTHONPATH"]}
-        if NEEDS[task]:
-            order["needs"] = list(NEEDS[task])
-        return order | {
-            "commands": [{"name": "do", "run": run, "artefacts": [made]}],
+        long, made = ["--after", GO] if task in LONG else [], f"{task}.txt"
+        return {
+            "needs": list(NEEDS[task]),
+            "ttl": f"{TTL_MS}ms",
+            "attempts": 3,
+            "environment": ["PYTHONPATH"],
+            "run": [PYTHON, "-m", "orxaq_mesh.demo.chore", task, str(self.world.folder), *long],
+            "artefacts": [made],
             "after": [{"name": "made", "run": ["test", "-s", made]}],
         }
 
     def _work(self, node: str) -> None:
-        folder = self.right.folder / "work" / node
+        folder = self.folder(node)
         folder.mkdir(parents=True)
         words = ["work", "--trust", "oak", "--slots", str(SLOTS[node]), "--folder", str(folder), "--json"]
         argv = [PYTHON, "-m", "orxaq_mesh", *words]
