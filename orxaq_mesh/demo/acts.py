@@ -10,6 +10,7 @@ Knows not: how it is shown (`page`), what is proven from the ledger afterwards (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,9 +143,9 @@ class RightSide(Side):
         self.stage.run(["git", "init", "--quiet", "--bare", str(self.hub)])
         self.ledger = self.mesh("oak", "init", "--hub", str(self.hub), "--node", "oak")["ledger"]
         self._say("oak", f"founds ledger {self.ledger[:8]} in a bare repository", ledger=self.ledger)
-        for node in NODES[1:]:
-            joined = self.mesh(node, "join", "--hub", str(self.hub), "--node", node, "--ledger", self.ledger)
-            self.mesh("oak", "admit", node, "--fingerprint", joined["fingerprint"])
+        with ThreadPoolExecutor(len(NODES)) as pool:
+            for node, fingerprint in zip(NODES[1:], pool.map(self._join, NODES[1:]), strict=True):
+                self.mesh("oak", "admit", node, "--fingerprint", fingerprint)
         for node in NODES:
             self.boot(node)
         self.stage.until("three mesh-sync run", lambda: all(Home(self.home(node)).socket.exists() for node in NODES))
@@ -215,6 +216,10 @@ class RightSide(Side):
             return [orjson.loads(line) for line in out.splitlines()]
         said = orjson.loads(out or program.last_words())
         return said.get("data") or said.get("error")
+
+    def _join(self, node: str) -> str:
+        joined = self.mesh(node, "join", "--hub", str(self.hub), "--node", node, "--ledger", self.ledger)
+        return str(joined["fingerprint"])
 
     def _granted(self, job: Program, node: str) -> Facts:
         told = job.line("acquired")

@@ -116,7 +116,9 @@ class Page:
             tone = GOOD if bar.good else BAD
             head = f"{self._paint(MARK if bar.good else CROSS, tone)} {clean(bar.name):<{NAME_WIDTH}}"
             who = self._paint(f"{clean(bar.who):<{WHO_WIDTH}}", "dim")
-            spans = [((begun - begin_ms) * scale, (ended - begin_ms) * scale, char) for begun, ended, char in bar.pieces]
+            spans = [
+                ((begun - begin_ms) * scale, (ended - begin_ms) * scale, char) for begun, ended, char in bar.pieces
+            ]
             at = min(int(spans[0][0]), columns - 1)
             drawn = "".join(char * max(1, round(ended) - round(begun)) for begun, ended, char in spans)
             self._line(" " * INDENT + head + who + " " * at + self._paint(drawn[: columns - at], tone))

@@ -121,8 +121,14 @@ class Play:
         page, tasks = self._page, len(tally.inside)
         late = f"; ash's {len(tally.late)} late records are fenced" if tally.late else ""
         page.found("in the ledger", f"{tasks} tasks, each effective once{late}")
-        page.found("behind the gate", f"{tasks} results, each the one that the ledger counts; written {len(tally.written)} times")
-        page.found("receipts", f"{tally.receipts}, {len(tally.artefacts)} of them with a file: hashed again, all as they were told")
+        page.found(
+            "behind the gate",
+            f"{tasks} results, each the one that the ledger counts; written {len(tally.written)} times",
+        )
+        page.found(
+            "receipts",
+            f"{tally.receipts}, {len(tally.artefacts)} of them with a file: hashed again, all as they were told",
+        )
         twice = (f"{found.run.task} ran twice: {found.why}" for found in tally.again)
         page.found("where nobody asks", f"{len(tally.runs)} runs of {tasks} tasks.", *twice, mark=NOTE)
 
@@ -167,13 +173,17 @@ def _bar(release: Release, tally: Tally, run: Run) -> Bar:
     since = release.stage.since
     begun, ended = since(run.began_ms), since(run.ended_ms) if run.ended_ms else 0
     counts = tally.inside[run.task]["token"] == run.token
-    struck = next((node for node, was in release.struck.items() if was[:3] == run[:3]), "")
+    struck = next((node for node, was in release.struck.items() if was.pid == run.pid), "")
     pieces = [(begun, ended or begun, AT_WORK)]
     if struck == STRUCK:
         pieces = [(begun, release.stood_ms[STRUCK], AT_WORK), (release.stood_ms[STRUCK], 0, CROSS)]
     elif struck == SLEEPER:
         woke = release.woke_ms
-        pieces = [(begun, release.stood_ms[SLEEPER], AT_WORK), (release.stood_ms[SLEEPER], woke, ASLEEP), (woke, 0, CROSS)]
+        pieces = [
+            (begun, release.stood_ms[SLEEPER], AT_WORK),
+            (release.stood_ms[SLEEPER], woke, ASLEEP),
+            (woke, 0, CROSS),
+        ]
     return Bar(run.task, f"{run.node} {run.token}", pieces, counts)
 
 

@@ -30,9 +30,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "docs": ("fetch",),
     "build-linux": ("lint", "test-unit"),
     "build-macos": ("lint", "test-unit"),
-    "package": ("build-linux", "build-macos", "test-api"),
-    "sign": ("package",),
-    "publish": ("sign", "docs"),
+    "build-windows": ("lint", "test-api"),
+    "package": ("build-linux", "build-macos", "build-windows"),
+    "publish": ("package", "docs"),
     "announce": ("publish",),
     "tidy": ("publish",),
 }
@@ -60,9 +60,9 @@ class Release:
 
     def begin(self) -> None:
         """Submit it as oak, and let every laptop work."""
-        self._submit()
         for node in NODES:
             self._work(node)
+        self._submit()
         self.stage.until("all laptops are in the middle of a task", lambda: len(self._in_the_middle()) == len(LONG))
         for run in self.world.runs():
             doing = "in the middle of" if run.task in LONG else "has done"
@@ -95,7 +95,7 @@ class Release:
             must(watched_ms >= TTL_MS and new.token > old.token, f"{old.task} passed on after a ttl of silence")
             words = f"takes {old.task} over: {old.node} was silent for {watched_ms / 1000:.1f} s; token {new.token}"
             self._say(new.node, words, GOOD, at_ms=new.began_ms, watched_ms=watched_ms, **new._asdict())
-        must(not self._run_of(SLEEPER).how, f"{SLEEPER} has not gone on")
+        must(not self._at_the_gate(SLEEPER), f"{SLEEPER} has not gone on")
 
     def wake(self) -> None:
         """The sleeper goes on where it stood, and the other boots."""
@@ -159,12 +159,8 @@ class Release:
     def _in_the_middle(self) -> list[Run]:
         return [run for run in self.world.runs() if run.task in LONG and not run.how]
 
-    def _run_of(self, node: str) -> Run:
-        was = self.struck[node]
-        return next(run for run in self.world.runs() if (run.task, run.token) == (was.task, was.token))
-
     def _at_the_gate(self, node: str) -> Run | None:
-        run = self._run_of(node)
+        run = self.world.now(self.struck[node])
         return run if run.how else None
 
     def _written(self) -> list[Run]:

@@ -101,16 +101,16 @@ def _once_behind_the_gate(release: Release, inside: dict[str, Facts], written: l
         must(release.world.result(task) == text, f"behind the gate stands what the ledger counts: {text}")
     for node in (STRUCK, SLEEPER):
         was = release.struck[node]
-        must(all((run.task, run.token) != was[:1] + was[2:3] for run in written), f"{node} wrote nothing of {was.task}")
+        must(was.pid not in {run.pid for run in written}, f"{node} wrote nothing of {was.task}")
 
 
 def _why(release: Release, run: Run) -> str:
-    struck = {node: (was.task, was.token) for node, was in release.struck.items()}
-    if struck[STRUCK] == (run.task, run.token):
-        return f"{STRUCK}'s power failed in the middle, and nobody can know how far it came"
-    if struck[SLEEPER] == (run.task, run.token):
-        return f"{SLEEPER} slept longer than its ttl; awake again, it was refused at the gate: {run.token} < {run.mark}"
-    return f"{run.node} was too slow to renew its claim"
+    refused = f"refused at the gate: {run.token} < {run.mark}"
+    if run.pid == release.struck[STRUCK].pid:
+        return f"{STRUCK}'s power failed in the middle, and nobody can know how far it had come"
+    if run.pid == release.struck[SLEEPER].pid:
+        return f"{SLEEPER} slept longer than its ttl; awake again, it was {refused}"
+    return f"{run.node} was too slow: its claim had passed on{f'; {refused}' if run.mark else ''}"
 
 
 def _hash_again(release: Release, inside: dict[str, Facts], filed: list[Facts]) -> dict[str, str]:

@@ -49,12 +49,16 @@ class World:
         lines = log.read_bytes().split(b"\n")[:-1] if log.exists() else []
         found: dict[tuple[str, int], Run] = {}
         for line in map(orjson.loads, lines):
-            key = line["task"], line["token"]
+            key = line["task"], line["pid"]
             if line["did"] == "began":
-                found[key] = Run(*key[:1], line["node"], line["token"], line["pid"], line["at_ms"])
+                found[key] = Run(line["task"], line["node"], line["token"], line["pid"], line["at_ms"])
             else:
                 found[key] = found[key]._replace(ended_ms=line["at_ms"], how=line["did"], mark=line.get("mark", 0))
         return list(found.values())
+
+    def now(self, run: Run) -> Run:
+        """The same run, as far as it has come by now."""
+        return next(found for found in self.runs() if (found.task, found.pid) == (run.task, run.pid))
 
     def let_go_on(self) -> None:
         """What the long tasks work until."""
