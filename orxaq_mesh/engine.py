@@ -46,6 +46,7 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.work import is_work
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
 from orxaq_mesh.reacting import Reacting
@@ -312,7 +313,12 @@ class Engine:
         state, me = self.ledger.state, self.pen.me.name
         queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
         taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
-        watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
+        idle = any(intent.wish.get("lease") == ANY_WORK for intent in self.intents.values())
+        watched = [
+            held
+            for held in leases(state).by_name.values()
+            if held in queued or held.name in taking or (idle and is_work(held.name))
+        ]
         busy = bool(self.intents or self.pen.pending or watched)
         bounds = [held.ttl_ms // 4 - 2 * reading_ms for held in watched if held.holder]
         return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
@@ -522,7 +528,7 @@ class Engine:
     def _choose(self, intent: Intent, now: Now) -> list[Effect]:
         """What is to be done next, for who asked for any work; nothing, while there is nothing."""
         state, watch = self.pen.ahead(self.ledger), self.duties.watch
-        if (held := claim_of(state, self.pen.me.name, intent.wish["session"])) is not None:
+        if claim_of(state, self.pen.me.name, intent.wish["session"]) is not None:
             # It asked before, and never heard the answer; the answer is there when that claim is sealed.
             known = claim_of(self.ledger.state, self.pen.me.name, intent.wish["session"])
             return [] if known is None else [self._tell(intent, answers.granted(self.ledger.state, known))]
@@ -550,7 +556,9 @@ class Engine:
         if intent.kind == "lease.take" and "watched_ms" not in wish:
             held = leases(self.ledger.state).by_name.get(wish["lease"]) or Lease(wish["lease"])
             wish["watched_ms"] = self.duties.watch.watched_ms(held.name, (held.token, held.last))
-        return kinds.propose(self.ledger.state, self.pen.me.name, intent.kind, wish)
+        is_part = intent.kind == "dag.part"  # it belongs to a submit that may have been signed a moment ago
+        state = self.pen.ahead(self.ledger) if is_part else self.ledger.state
+        return kinds.propose(state, self.pen.me.name, intent.kind, wish)
 
     def _sign(self, kind: str, body: Value, now: Now) -> Record:
         record = self.pen.sign(self.ledger, kind, self._in_time(body), self.seen, now)

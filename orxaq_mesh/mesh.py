@@ -318,7 +318,7 @@ class Mesh:
             dry_run: only say what would come of the first of them.
 
         Returns:
-            The answer that settles it: the first that is no `applied`, else the last.
+            The answer that settles it: the first that is no `applied`, else the last; `record` is the submit's.
         """
         (kind, wish), *parts = records
         if dry_run or not parts:
@@ -326,7 +326,8 @@ class Mesh:
         first, *others = self.ask_all([(kind, wish | _given(once=once)), *parts])
         if first.verdict != "applied" or first.facts.get("again"):
             return first
-        return next((answer for answer in others if answer.verdict != "applied"), others[-1])
+        settled = next((answer for answer in others if answer.verdict != "applied"), others[-1])
+        return settled._replace(record=first.record)
 
     def dispatch(
         self,

@@ -80,9 +80,9 @@ _LAWS = (
         "FORK",
         "Where the spine forks, first votes decide",
         "Where several seals follow one, each node has one vote: the first record that it wrote after it had seen a "
-        "seal of one side. It never moves. Most votes win; then the side of the node that was admitted earliest, of "
-        "those that voted for one of the best; where nobody voted, of the earliest-admitted sealer; then the lower "
-        "id. What only another side took in waits, and is judged where the next seal takes it in. A seal is final "
+        "seal of one side. It never moves: who names a seal that nobody can show has no vote before that is shown. "
+        "Most votes win; then the side of the node that was admitted earliest, of those that voted for one of the "
+        "best; where nobody voted, of the earliest-admitted sealer; then the lower id. What only another side took in waits, and is judged where the next seal takes it in. A seal is final "
         "when, at every step up to it, more than half of the nodes voted for it, or all voted and it was chosen.",
         "Two hubs, or a hub that was rolled back, make two histories; everybody must go on from the same one, and "
         "nobody may choose it afterwards.",

@@ -20,7 +20,7 @@ from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.record import Record, Seal, epoch_place
 from orxaq_mesh.standing import Broken, Standing
-from orxaq_mesh.voting import Election, Vote, elect, final_steps, first_vote
+from orxaq_mesh.voting import Election, Seen, Step, Vote, elect, final_steps, first_word, seen
 
 RUNG_RECORDS = 2048
 """So many records apart states are kept from which an old fork can be folded again."""
@@ -245,19 +245,32 @@ class Spine:
             at = chosen
 
     def _elect(self, parent: str, sides: Sequence[Seal]) -> Election:
-        side_of = {id_: side.id for side in sides for id_ in self.beneath(side.id)}
+        sides_of = self._sides_of(sides)
         state = self._states[parent]
         known = members(state).by_log.values()
         ranks = {member.log: (member.epoch, member.log) for member in known if member.admitted}
-        votes, absent = list[Vote](), list[str]()
+        votes, absent, silent = list[Vote](), list[str](), list[Record]()
         for log in _voters(state):
             variants = self._variants(state, log)
-            vote = first_vote(variants, side_of)
-            if vote is not None:
-                votes.append(vote)
-            elif log not in self.void and all(len(same) == 1 for same in variants):
+            word = first_word(variants, state.epoch, sides_of)
+            side = sides_of.get(seen(word)) if word else None
+            if word and side:
+                votes.append(Vote(log, side, word))
+            elif word or self._may_speak(state, log, variants):
                 absent.append(log)
-        return elect(parent, sides, ranks, votes, absent)
+                silent += [word] if word else []
+        return elect(parent, sides, ranks, votes, absent, silent)
+
+    def _sides_of(self, sides: Sequence[Seal]) -> dict[Seen, str]:
+        """Each standing seal -> the side that it is of; "": of none. What stands beneath the base has no later epoch."""
+        found = dict.fromkeys(((stood.seal.epoch, id_) for id_, stood in self.stood.items()), "")
+        found |= {(self.stood[id_].seal.epoch, id_): side.id for side in sides for id_ in self.beneath(side.id)}
+        return found
+
+    def _may_speak(self, state: State, log: str, variants: Sequence[Sequence[Record]]) -> bool:
+        """Whether a log that has said nothing so far may yet: nothing that was signed twice ends its run."""
+        following = state.heads.get(log, (0, ""))[0] + len(variants) + 1
+        return all(len(same) == 1 for same in variants) and following < self.void.get(log, following + 1)
 
     def beneath(self, id_: str) -> Iterator[str]:
         """A standing seal and all standing ones after it."""
@@ -289,15 +302,23 @@ class Spine:
         """The epoch of the newest final seal on the chain; 0: none is. Wants `voters`, and genesis as its base."""
         assert self.voters is not None
         way = [self.base.seal, *(stood.seal.id for stood in self.chain)]
-        places = {id_: (number, True) for number, id_ in enumerate(way)}
+        shared = {id_: number for number, id_ in enumerate(way)}
         for seal in sorted((stood.seal for stood in self.stood.values()), key=lambda seal: seal.epoch):
-            if seal.id not in places:
-                places[seal.id] = (places[seal.parent][0], False)
-        steps = [self.voters.get(parent, []) for parent in way[:-1]]
-        logs = sorted({log for step in steps for log in step})
-        runs = {log: self._variants(self.base, log) for log in logs}
-        final = final_steps(steps, runs, places)
+            shared.setdefault(seal.id, shared[seal.parent])
+        chain = {stood.seal.id for stood in self.chain}
+        places = {(stood.seal.epoch, id_): (shared[id_], id_ in chain) for id_, stood in self.stood.items()}
+        steps = self._steps(way[:-1])
+        logs = sorted(set().union(*(step.voters for step in steps)))
+        final = final_steps(steps, {log: self._variants(self.base, log) for log in logs}, places)
         return self.chain[final - 1].seal.epoch if final else 0
+
+    def _steps(self, parents: Sequence[str]) -> list[Step]:
+        assert self.voters is not None
+        steps = [Step(0, (), {})][: len(parents)]
+        for id_ in parents[1:]:
+            seal = self.stood[id_].seal
+            steps.append(Step(seal.epoch, self.voters.get(id_, ()), seal.heads))
+        return steps
 
     # Settling.
 
@@ -313,11 +334,21 @@ class Spine:
         twin.elsewhere, twin.cited = self.elsewhere, self.cited
         if len(self.stood) > len(self.chain):
             twin.elsewhere |= self.taken() - {item.record.id for stood in self.chain for item in stood.judged}
-        for id_, broken in self.held.items():
-            if broken.lacks is not None and (seal := self.seals[id_]).epoch > tip.epoch:
-                twin.seals[id_], twin.held[id_] = seal, broken
-                twin._children.setdefault(seal.parent, []).append(seal)
+        for id_ in self.behind(tip.seal):
+            seal = self.seals[id_]
+            twin.seals[id_], twin.held[id_] = seal, self.held[id_]
+            twin._children.setdefault(seal.parent, []).append(seal)
         return twin
+
+    def behind(self, *seals: str) -> set[str]:
+        """The ids of the held seals that may yet stand, and whose way back leads through such ones to one of these."""
+        found, left = set[str](), list(seals)
+        while left:
+            for seal in self._children.get(left.pop(), ()):
+                if seal.id in self.held and self.held[seal.id].lacks is not None:
+                    found.add(seal.id)
+                    left.append(seal.id)
+        return found
 
 
 def _voters(state: State) -> list[str]:

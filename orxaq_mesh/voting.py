@@ -1,6 +1,7 @@
 """Fork choice: which of several seals on one parent the fleet went on from.
 
-Knows: first votes and how ties end (law FORK). A vote is a record's `seen`; it is counted from the set alone.
+Knows: first votes and how ties end (law FORK). A vote is a record's `seen`; it is counted from the set alone, and once
+cast it stays: only a key that signs two histories takes its own back.
 Knows not: which seals stand, who signed what (`spine` hands in what does); files, commits, clocks.
 
     election = elect(parent_id, sides, voters, votes)
@@ -9,13 +10,16 @@ Knows not: which seals stand, who signed what (`spine` hands in what does); file
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from orxaq_mesh.record import Record, Seal
 
 Rank = tuple[int, str]
 """Who was admitted earlier: (epoch of the admission, log)."""
+
+Seen = tuple[int, str]
+"""(epoch, id) of a seal, as a record's `seen` has it. A number that is not that seal's own names a seal of no set."""
 
 BY_VOTES, BY_VOTER, BY_SEALER, BY_ID = "most votes", "earliest voter", "earliest sealer", "lower id"
 
@@ -36,6 +40,7 @@ class Election(NamedTuple):
         sides: the children that stand, lower ids first.
         votes: those that were cast.
         absent: logs of nodes that have a vote and have not cast it.
+        silent: of some of them, the record that names a seal which does not stand: until it does, they abstain.
         chosen: id of the side that goes on.
         rule: what decided: one of the `BY_` words.
         settled: whether no vote that is still to come can change it.
@@ -45,28 +50,46 @@ class Election(NamedTuple):
     sides: tuple[Seal, ...]
     votes: tuple[Vote, ...]
     absent: tuple[str, ...]
+    silent: tuple[Record, ...]
     chosen: str
     rule: str
     settled: bool
 
 
-def first_vote(run: Iterable[Sequence[Record]], side_of: Mapping[str, str]) -> Vote | None:
-    """A log's vote: its first record, by seq, that has seen a seal of one of the sides.
+def first_word(run: Iterable[Sequence[Record]], epoch: int, sides: Mapping[Seen, str]) -> Record | None:
+    """The record that speaks for its log at a fork: the first, by seq, that has seen a seal of one of the sides.
+
+    One that names a seal which does not stand may have seen one: nothing behind it counts before that is known. So more
+    lines can add a vote, and never move one.
 
     Args:
         run: for each seq behind the fork, its authentic variants; the first with two of them ends it.
-        side_of: id of each standing seal at or beneath a child -> id of that child.
+        epoch: that of the common seal. What is no younger is of no side.
+        sides: each standing seal of a later epoch -> id of the child that it is at or beneath; "": of none.
+
+    Returns:
+        The record. It is a vote if `sides` has what it saw, and keeps its log silent if not. None: there is none so far.
     """
     for variants in run:
         if len(variants) != 1:
             return None
-        if (side := side_of.get(variants[0].seen_seal)) is not None:
-            return Vote(variants[0].log, side, variants[0])
+        if variants[0].seen_epoch > epoch and sides.get(seen(variants[0])) != "":
+            return variants[0]
     return None
 
 
+def seen(record: Record) -> Seen:
+    """The seal that a record names as seen."""
+    return record.seen_epoch, record.seen_seal
+
+
 def elect(
-    parent: str, sides: Sequence[Seal], ranks: Mapping[str, Rank], votes: Sequence[Vote], absent: Sequence[str]
+    parent: str,
+    sides: Sequence[Seal],
+    ranks: Mapping[str, Rank],
+    votes: Sequence[Vote],
+    absent: Sequence[str],
+    silent: Sequence[Record] = (),
 ) -> Election:
     """Decide a fork by first votes (law FORK).
 
@@ -76,13 +99,14 @@ def elect(
         ranks: log -> how early it was admitted, for every key admitted at the fork.
         votes: the votes cast.
         absent: who could still cast one.
+        silent: of those, the records that keep some from it.
     """
     sides = sorted(sides, key=lambda seal: seal.id)
     chosen, rule = _decide(sides, ranks, [(vote.log, vote.side) for vote in votes])
     cast = [(vote.log, vote.side) for vote in votes]
     rivals = [side.id for side in sides if side.id != chosen]
     settled = all(_decide(sides, ranks, cast + [(log, rival) for log in absent])[0] == chosen for rival in rivals)
-    return Election(parent, tuple(sides), tuple(votes), tuple(absent), chosen, rule, settled)
+    return Election(parent, tuple(sides), tuple(votes), tuple(absent), tuple(silent), chosen, rule, settled)
 
 
 def _decide(sides: Sequence[Seal], ranks: Mapping[str, Rank], cast: Sequence[tuple[str, str]]) -> tuple[str, str]:
@@ -102,10 +126,18 @@ def _decide(sides: Sequence[Seal], ranks: Mapping[str, Rank], cast: Sequence[tup
     return leading[0].id, BY_SEALER if len(leading) == 1 else BY_ID
 
 
+class Step(NamedTuple):
+    """A seal of the chosen way as the parent of the next: its epoch, who has a vote there, the heads that it moved on."""
+
+    epoch: int
+    voters: Collection[str]
+    heads: Mapping[str, tuple[int, str]]
+
+
 def final_steps(
-    steps: Sequence[Sequence[str]],
-    runs: Mapping[str, Iterable[Sequence[Record]]],
-    places: Mapping[str, tuple[int, bool]],
+    steps: Sequence[Step],
+    runs: Mapping[str, Sequence[Sequence[Record]]],
+    places: Mapping[Seen, tuple[int, bool]],
 ) -> int:
     """How many seals of the chosen way are final: from the first on, without a gap (law FORK).
 
@@ -113,34 +145,44 @@ def final_steps(
     all of them have voted and it was chosen.
 
     Args:
-        steps: for each seal of the chosen way, the logs that had a vote at its parent.
+        steps: for each seal of the chosen way, its parent.
         runs: log -> its authentic variants by seq, from the first on, without a gap.
-        places: id of each standing seal -> (how many seals of the chosen way it is or follows, whether it is one).
+        places: each standing seal -> (how many seals of the chosen way it is or follows, whether it is one).
     """
     voted, behind = [0] * len(steps), [0] * len(steps)
-    may = [frozenset(step) for step in steps]
     for log, run in runs.items():
-        for index, stands in _stances(run, places):
-            if log in may[index]:
-                voted[index] += 1
-                behind[index] += stands
+        for index, stands in _stances(log, run, steps, places):
+            voted[index] += 1
+            behind[index] += stands
     final = 0
-    for electors, cast, for_it in zip(may, voted, behind, strict=True):
-        if not (2 * for_it > len(electors) or cast == len(electors)):
+    for step, cast, for_it in zip(steps, voted, behind, strict=True):
+        if not (2 * for_it > len(step.voters) or cast == len(step.voters)):
             break
         final += 1
     return final
 
 
-def _stances(run: Iterable[Sequence[Record]], places: Mapping[str, tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
-    """(step, whether behind the chosen seal) for each step at which a log's first vote counts, counted from 0."""
-    covered = 0
-    for variants in run:
-        if len(variants) != 1:
+def _stances(
+    log: str, run: Sequence[Sequence[Record]], steps: Sequence[Step], places: Mapping[Seen, tuple[int, bool]]
+) -> Iterator[tuple[int, bool]]:
+    """(step, whether behind the chosen seal) for each step at which a log has voted: `first_word`, step by step.
+
+    What says nothing at a step says nothing at those after it, so no record is looked at twice.
+    """
+    sealed = at = 0
+    for index, step in enumerate(steps):
+        sealed = step.heads.get(log, (sealed, ""))[0]
+        at = max(at, sealed)
+        while at < len(run) and len(run[at]) == 1 and not _speaks(run[at][0], step.epoch, index, places):
+            at += 1
+        if at >= len(run):
             return
-        shared, on_way = places.get(variants[0].seen_seal, (0, True))
-        yield from ((index, True) for index in range(covered, shared))
-        covered = max(covered, shared)
-        if not on_way and covered == shared:  # it stood behind a rival of the next seal
-            yield shared, False
-            covered += 1
+        place = places.get(seen(run[at][0])) if len(run[at]) == 1 else None
+        if place and log in step.voters:
+            yield index, place[0] > index
+
+
+def _speaks(record: Record, epoch: int, index: int, places: Mapping[Seen, tuple[int, bool]]) -> bool:
+    """Whether a record has seen a child of the chosen way's seal of this number, what follows it, or what is unknown."""
+    shared, on_way = places.get(seen(record), (index, False))
+    return record.seen_epoch > epoch and (shared > index or (shared == index and not on_way))

@@ -40,19 +40,25 @@ class Mischief:
         mine = [record for record in self.records if record.log == pen.log]
         if not mine:
             return
-        before, seen = self.dice.choice(mine), self.dice.choice(self.seals)
+        before = self.dice.choice(mine)
         value = {
             "at": AT,
             "body": {"topic": "m", "type": "x", "payload": self.dice.randrange(99)},
             "kind": "event.publish",
             "node": pen.log,
             "prev": before.id,
-            "seen": {"epoch": seen.epoch, "seal": seen.id},
+            "seen": self.seen(),
             "seq": before.seq + self.dice.choice((1, 1, 1, 2)),
             "v": 1,
         }
         key = pen.key if self.dice.random() < 0.75 else secret("thief")
         self.records.append(read_record(sign(value, key, self.ledger.id)))
+
+    def seen(self) -> Value:
+        """Mostly a seal that is there; else one that nobody has, or a number that is not its own."""
+        seal, lie = self.dice.choice(self.seals), self.dice.random()
+        epoch = seal.epoch + self.dice.choice((-2, -1, 1, 9)) if lie < 0.15 else seal.epoch
+        return {"epoch": max(0, epoch), "seal": seal.parent[::-1] if lie > 0.9 else seal.id}
 
     def wild_seal(self) -> None:
         """Any heads on any parent, by anybody."""

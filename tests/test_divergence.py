@@ -176,6 +176,32 @@ def test_SEEN_a_seal_that_nobody_can_show_is_a_note_against_its_author() -> None
     assert "note            elm says in" in said(found)
 
 
+def test_FORK_who_is_silent_is_named_with_the_seal_that_nobody_can_show() -> None:
+    trunk, left, right = apart()
+    fir = right.pens["fir"]
+    fir.seen = (9, "ab" * 32)
+    feigned = fir.write("event.publish", topic="t", type="x", payload={})
+    fir.seen = (right.ledger.state.epoch, right.ledger.state.seal)
+    right.push([feigned, fir.write("event.publish", topic="t", type="x", payload={})])
+    found = report(trunk, united(left, right))
+    (fork,) = found.forks
+    assert (fork.absent, fork.silent) == (["fir"], [("fir", feigned.id, 9, "ab" * 32)])
+    assert not fork.settled
+    assert f"silent   fir says in {feigned.id[:8]} that it saw epoch 9 (abababababab); its voice" in said(found)
+    assert "missing" not in said(found).replace("a vote that is missing may", "")
+    (value,) = value_of(found)["forks"]
+    assert value["silent"] == [{"node": "fir", "record": feigned.id, "epoch": 9, "seal": "ab" * 32}]
+
+
+def test_SEEN_a_seal_by_a_number_that_is_not_its_own_is_one_that_nobody_can_show() -> None:
+    trunk = fleet("elm")
+    elm = trunk.pens["elm"]
+    elm.seen = (trunk.ledger.state.epoch + 1, trunk.ledger.state.seal)
+    liar = elm.write("event.publish", topic="t", type="x", payload={})
+    trunk.seal(liar)
+    assert [note.record for note in report(trunk, trunk.files).notes] == [liar.id]
+
+
 def test_FORK_a_fork_on_a_side_that_was_left_is_told() -> None:
     trunk = fleet("elm", "ash", "yew", "fir")
     left, right = branch(trunk), branch(trunk)

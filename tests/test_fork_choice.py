@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import pytest
 
@@ -101,6 +102,73 @@ def test_FORK_a_first_vote_never_moves() -> None:
     votes = {vote.log: vote.record.id for vote in ledger.spine.elections[0].votes}
     assert votes[turned.log] == first.id
     assert ledger.state.seal == left.ledger.state.seal
+
+
+class Hidden(NamedTuple):
+    """elm seals where nobody looks, and says so to nobody; then it writes at the hub where the others are."""
+
+    trunk: Trunk
+    kept: Trunk
+    shown: Trunk
+    feigned: Record
+    plain: Record
+
+
+def hidden(lie: int = 0) -> Hidden:
+    """`lie` is added to the number of the seal that elm has hidden, where it names that seal."""
+    trunk = fleet("elm", "ash")
+    kept, shown = branch(trunk), branch(trunk)
+    elm = kept.pens["elm"]
+    first = say(kept, "elm")[0]
+    elm.seen = (kept.ledger.state.epoch + lie, kept.ledger.state.seal)
+    feigned = elm.write("event.publish", topic="t", type="x", payload={})
+    say(shown, "oak")
+    elm.seen = (shown.ledger.state.epoch, shown.ledger.state.seal)
+    plain = elm.write("event.publish", topic="t", type="x", payload={})
+    shown.seal(first, feigned, plain, shown.oak.write("event.publish", topic="t", type="x", payload={}))
+    return Hidden(trunk, kept, shown, feigned, plain)
+
+
+@pytest.mark.parametrize("lie", [0, 1, 7, -1])
+def test_FORK_who_names_a_seal_that_it_hides_has_not_voted_and_none_is_moved_when_it_shows_it(lie: int) -> None:
+    """A number so low that no side can have it hides nothing: what is passed over once is passed over for good."""
+    trunk, kept, shown, feigned, plain = hidden(lie)
+    start = trunk.ledger.state.epoch
+    before = read(trunk, shown.files)
+    assert before.spine.final() == (start + 1 if lie < 0 else start)
+    after = read(trunk, united(shown, kept))
+    (election,) = after.spine.elections
+    votes = {vote.log: (vote.side, vote.record.id) for vote in election.votes}
+    side = kept.ledger.state.seal, feigned.id
+    ours = after.spine.chain[start].seal.id if lie else "", plain.id
+    assert votes.get(feigned.log) == {0: side, -1: ours}.get(lie)
+    assert [record.id for record in election.silent] == ([feigned.id] if lie > 0 else [])
+    assert (feigned.log in election.absent) == (lie > 0)
+
+
+def test_FORK_a_majority_without_the_one_who_hides_something_is_final_and_stays_so() -> None:
+    trunk, kept, shown, _, _ = hidden()
+    say(shown, "ash")
+    start = trunk.ledger.state.epoch
+    assert read(trunk, shown.files).spine.final() == start + 1
+    after = read(trunk, united(shown, kept))
+    assert after.state.seal == shown.ledger.state.seal
+    assert after.spine.final() == start + 1
+
+
+def test_FORK_what_was_named_and_sealed_beneath_a_fork_keeps_nobody_silent_there() -> None:
+    trunk, _, shown, feigned, _ = hidden(lie=40)
+    left, right = branch(shown), branch(shown)
+    say(left, "oak", 2)
+    say(right, "ash")
+    right.pens["elm"].seq, right.pens["elm"].prev = right.ledger.state.heads[feigned.log]
+    vote = say(right, "elm")[0]
+    say(right, "ash")
+    ledger = read(trunk, united(left, right))
+    (election,) = ledger.spine.elections
+    assert (vote.log, election.silent) == (feigned.log, ())
+    assert vote.log in {cast.log for cast in election.votes}
+    assert ledger.spine.final() == shown.ledger.state.epoch + 1
 
 
 @pytest.mark.parametrize("reverse", [False, True])

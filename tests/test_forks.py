@@ -148,6 +148,51 @@ def test_C32_a_seal_that_was_let_wait_costs_no_reading_anew_when_its_record_come
         assert verdicts(found)[missing.id].outcome == "applied"
 
 
+def test_C32_a_record_comes_for_a_seal_on_a_side_as_high_as_the_tip() -> None:
+    trunk = fleet("elm")
+    first = word(trunk.pens["elm"])
+    ours, theirs = side_of(trunk), side_of(trunk)
+    ours.seal(first)
+    (vote,) = say(ours, "oak")
+    for record in (vote, first):
+        theirs.seal(record, by=theirs.pens["elm"])
+    missing = word(theirs.pens["elm"])
+    closing = seal(theirs, missing, by="elm")
+    both = laid(merged(ours.files, theirs.files), closing)
+    along = reader(trunk, trunk.files, both)
+    assert (along.ledger.state.seal, along.ledger.base.epoch) == (ours.ledger.state.seal, ours.ledger.state.epoch)
+    found = same(trunk, trunk.files, both, laid(both, missing)).ledger
+    assert closing.id in found.spine.stood
+
+
+def test_SEAL_a_seal_over_one_that_stands_by_now_stands_for_who_reads_along() -> None:
+    trunk = fleet("elm")
+    older = side_of(trunk)
+    late = word(older.oak)
+    say(trunk, "elm")
+    missing = word(trunk.pens["elm"])
+    closing = seal(trunk, missing, by="elm")
+    over = seal(older, late, over=closing.id, epoch=closing.epoch + 1)
+    early = laid(trunk.files, closing, over, late)
+    found = same(trunk, trunk.files, early, laid(early, missing)).ledger
+    assert {closing.id, over.id} <= found.spine.stood.keys()
+
+
+def test_SEAL_a_seal_that_never_stood_is_read_anew_by_nobody() -> None:
+    trunk = fleet("elm")
+    older = side_of(trunk)
+    wrong = seal(older, word(older.oak), epoch=9)
+    say(trunk, "elm")
+    found = same(trunk, trunk.files, laid(trunk.files, wrong))
+    read = found.deeper
+    for _ in range(3):
+        say(trunk, "elm", "oak")
+        found.restart()
+        found.read(merged(found.tree, trunk.files))
+    assert found.deeper == read
+    assert found.shown() == reader(trunk, found.tree).shown()
+
+
 def test_EPOCH_a_seal_over_a_side_that_was_let_go_long_ago_stands_for_all() -> None:
     trunk = fleet("elm", "ash")
     ours, theirs = side_of(trunk), side_of(trunk)
@@ -278,6 +323,42 @@ def test_FORK_a_vote_is_not_read_across_a_gap_nor_from_an_outbox() -> None:
     found.read(found.tree)
     assert found.ledger.state.seal == ours.ledger.state.seal
     assert same(trunk, trunk.files, both, laid(both, behind, gap)).ledger.state.seal == theirs.ledger.state.seal
+
+
+def test_FORK_who_signed_twice_behind_a_gap_may_still_vote_before_it() -> None:
+    trunk = fleet("elm", "ash")
+    ours, theirs = side_of(trunk), side_of(trunk)
+    say(ours, "oak", "oak")
+    say(theirs, "ash", "ash")
+    elm = theirs.pens["elm"]
+    gap, behind = word(elm), word(elm)
+    pair = word(copy.copy(elm), 1), word(elm, 2)
+    tree = laid(merged(ours.files, theirs.files), behind, *pair)
+    found = same(trunk, trunk.files, tree)
+    assert found.ledger.spine.elections[0].absent == (elm.log,)
+    settled = sealed(trunk, found)
+    done = same(trunk, trunk.files, tree, settled, laid(settled, gap))
+    assert done.ledger.state.seal == theirs.ledger.state.seal
+
+
+def test_FORK_who_has_long_gone_on_counts_the_voice_for_a_hidden_seal_once_it_is_shown() -> None:
+    trunk = fleet("elm", "ash")
+    kept, ours = side_of(trunk), side_of(trunk)
+    (first,) = say(kept, "elm")
+    elm = kept.pens["elm"]
+    feigned = word(elm)
+    say(ours, "oak")
+    elm.seen = ours.oak.seen
+    ours.seal(first, feigned, word(elm))
+    say(ours, "oak")
+    trees = [trunk.files, ours.files, merged(ours.files, kept.files)]
+    assert reader(trunk, *trees[:2]).ledger.base.epoch == ours.ledger.state.epoch
+    found = same(trunk, *trees)
+    (election,) = found.ledger.spine.elections
+    votes = {vote.log: vote.side for vote in election.votes}
+    assert votes == {ours.oak.log: election.chosen, elm.log: kept.ledger.state.seal}
+    trees.append(laid(trees[-1], word(kept.pens["ash"])))
+    assert same(trunk, *trees).ledger.state.seal == kept.ledger.state.seal
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -198,6 +198,7 @@ def test_B10_sizes_are_asked_before_anything_is_parsed(tmp_path: Path) -> None:
 def test_words_that_yaml_readers_disagree_on_are_words(tmp_path: Path) -> None:
     found = dag(tmp_path, "tasks:\n  on: {run: yes}\n  no: {run: [echo, 2026-01-01, 'null', \"5\"]}\n")
     assert [task["name"] for task in found.tasks] == ["on", "no"]
+    assert dag(tmp_path, '{"tasks": {"a": {"objective": "\\ud83d\\ude00"}}}').tasks[0]["objective"] == "\U0001f600"
     assert [task["commands"][0]["run"] for task in found.tasks] == [["yes"], ["echo", "2026-01-01", "null", "5"]]
 
 

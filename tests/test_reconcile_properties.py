@@ -23,7 +23,7 @@ from tests.builder import Pen
 from tests.worlds import Act, Reader, Tree, World, lines_of, merged, seeded, tree_of
 
 HONEST = ["say"] * 9 + ["seal"] * 10 + ["loose", "move", "branch", "merge"] * 2 + ["clone", "join"]
-ANY = [*HONEST, "cover", "lie"]
+ANY = [*HONEST, "cover", "lie", "feign"]
 
 
 def acts_of(names: list[str]) -> st.SearchStrategy[list[Act]]:

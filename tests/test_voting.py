@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orxaq_mesh.record import Record, Seal
-from orxaq_mesh.voting import BY_ID, BY_SEALER, BY_VOTER, BY_VOTES, Vote, elect, first_vote
+from orxaq_mesh.voting import BY_ID, BY_SEALER, BY_VOTER, BY_VOTES, Vote, elect, first_word
 
 LOGS = ("ash", "elm", "fir", "oak", "yew")
 
@@ -18,29 +18,44 @@ def side(id_: str, log: str) -> Seal:
     return Seal(id_, log, 2, "parent", {}, 1, "", None, "", b"")
 
 
-def saw(log: str, seq: int, seal: str, id_: str = "") -> Record:
-    return Record(id_ or f"{log}{seq}", log, seq, "", "event.publish", {}, 0, seal, "", b"")
+def saw(log: str, seq: int, seal: str, id_: str = "", epoch: int = 5) -> Record:
+    return Record(id_ or f"{log}{seq}", log, seq, "", "event.publish", {}, epoch, seal, "", b"")
 
 
 def vote(log: str, which: str) -> Vote:
     return Vote(log, which, saw(log, 1, which))
 
 
+SIDES = {(5, "a"): "a", (6, "a2"): "a", (5, "b"): "b", (5, "elsewhere"): ""}
+"""Two sides behind epoch 4, and a seal on neither."""
+
+
+def said(*saw: Record) -> str | None:
+    """The id of the record that speaks at that fork, if one does."""
+    found = first_word([[record] for record in saw], 4, SIDES)
+    return found.id if found else None
+
+
 def test_FORK_the_first_record_that_saw_a_side_is_the_vote() -> None:
-    sides = {"a": "a", "a2": "a", "b": "b"}
-    run = [[saw("elm", 1, "before")], [saw("elm", 2, "a2")], [saw("elm", 3, "b")]]
-    found = first_vote(run, sides)
-    assert found is not None
-    assert (found.side, found.record.seq) == ("a", 2)
-    assert first_vote(run[:1], sides) is None
-    assert first_vote([], sides) is None
+    run = [saw("elm", 1, "before", epoch=4), saw("elm", 2, "elsewhere"), saw("elm", 3, "a2", epoch=6)]
+    assert said(*run, saw("elm", 4, "b")) == "elm3"
+    assert said(*run[:2]) is None
+    assert said() is None
+
+
+def test_FORK_behind_a_seal_that_does_not_stand_nothing_counts() -> None:
+    """It may be of a side; so may one whose number is not its own, for what anybody knows."""
+    assert said(saw("elm", 1, "hidden"), saw("elm", 2, "a")) == "elm1"
+    assert said(saw("elm", 1, "a", epoch=6), saw("elm", 2, "a")) == "elm1"
+    assert said(saw("elm", 1, "hidden", epoch=4), saw("elm", 2, "a")) == "elm2", "no side has so old a seal"
+    assert said(saw("elm", 1, "a", epoch=4), saw("elm", 2, "b")) == "elm2"
 
 
 @pytest.mark.parametrize("at", [0, 1])
 def test_FORK_no_vote_is_read_from_a_seq_that_was_signed_twice_or_behind_it(at: int) -> None:
-    run = [[saw("elm", 1, "before")], [saw("elm", 2, "a")]]
+    run = [[saw("elm", 1, "before", epoch=4)], [saw("elm", 2, "a")]]
     run[at] = [*run[at], saw("elm", at + 1, "a", "other")]
-    assert first_vote(run, {"a": "a", "b": "b"}) is None
+    assert first_word(run, 4, SIDES) is None
 
 
 def test_FORK_of_three_sides_the_one_with_most_votes_wins_and_a_tie_is_between_those_that_lead() -> None:

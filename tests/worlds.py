@@ -275,6 +275,15 @@ class World:
         self.journals[id(pen)].append(record)
         self.say(who, 8, extra)
 
+    def feign(self, who: int, which: int, extra: int) -> None:
+        """A record that names as seen what its author cannot have seen, or by a number that is another's."""
+        pen, _ = self._pen(who)
+        seals = [seal for side in self.sides for seal, _ in side.reader.told]
+        some, honest = seals[which % len(seals)], pen.seen
+        pen.seen = (max(0, some.epoch + (0, 0, -1, 1, 3)[extra % 5]), some.parent[::-1] if extra % 7 == 0 else some.id)
+        self.journals[id(pen)].append(pen.write("event.publish", topic="t", type="x", payload={"n": extra}))
+        pen.seen = honest
+
     def lie(self, who: int, which: int, extra: int) -> None:
         """A signed seal that is wrong: another parent, over what it is not, records and proofs that nobody has shown."""
         pen, side = self._pen(who)

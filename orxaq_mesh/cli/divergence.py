@@ -84,8 +84,11 @@ def _fork(fork: Any) -> Iterator[Line]:
         votes = [f"{node} ({record[:8]})" for node, record in side.votes]
         yield _INDENT, f"{_names(votes) if votes else 'nobody'} stood behind it first"
     yield "  why      ", RULES[fork.rule]
-    if fork.absent:
-        yield "  missing  ", f"{_names(fork.absent)} did not stand behind any side so far"
+    if missing := [name for name in fork.absent if name not in {unseen.node for unseen in fork.silent}]:
+        yield "  missing  ", f"{_names(missing)} did not stand behind any side so far"
+    for node, record, epoch, seal in fork.silent:
+        words = f"{node} says in {record[:8]} that it saw epoch {epoch} ({seal[:12]})"
+        yield "  silent   ", f"{words}; its voice does not count before that seal is shown and stands"
     yield "  now      ", _now(fork)
 
 
@@ -186,7 +189,7 @@ def value_of(found: Any) -> dict[str, Any]:
         "unchanged": found.unchanged,
         "held": [dict(zip(("epoch", "seal", "log", "reason", "lacks"), held, strict=True)) for held in found.held],
         "suspended": [key._asdict() for key in found.suspended],
-        "notes": [dict(zip(("node", "record", "epoch", "seal"), note, strict=True)) for note in found.notes],
+        "notes": [note._asdict() for note in found.notes],
     }
 
 
@@ -199,7 +202,8 @@ def _fork_value(fork: Any) -> dict[str, Any]:
     for side in fork.sides:
         votes = [{"node": node, "record": record} for node, record in side.votes]
         sides.append({**side._asdict(), "first": _place(side.first), "last": _place(side.last), "votes": votes})
-    return {**fork._asdict(), "sides": sides, "why": RULES[fork.rule]}
+    silent = [unseen._asdict() for unseen in fork.silent]
+    return {**fork._asdict(), "sides": sides, "silent": silent, "why": RULES[fork.rule]}
 
 
 def _change_value(change: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from orxaq_mesh.cli.call import Painted, call, encode, write
 from orxaq_mesh.cli.complete import nodes, tasks
 from orxaq_mesh.cli.dag import Reason, painted, show_rows, since, why
 from orxaq_mesh.cli.present import Offline, changes, present_state
-from orxaq_mesh.cli.values import age, span
+from orxaq_mesh.cli.values import span, took
 from orxaq_mesh.errors import MeshFault, Usage
 
 app = new_app("task", "Tasks of DAGs: see what they do, what they printed; put a hand in.")
@@ -134,10 +134,10 @@ def _say_attempt(one: dict[str, Any]) -> None:
 
 
 def _say_receipt(receipt: dict[str, Any]) -> None:
-    took = f", {age(receipt['duration_ms'])}" if receipt["duration_ms"] is not None else ""
+    spent = f", {took(receipt['duration_ms'])}" if receipt["duration_ms"] is not None else ""
     ended = f"exit {receipt['exit']}" if receipt["outcome"] == "exited" else receipt["outcome"]
     good = receipt["exit"] == 0
-    call().say(f"    {receipt['phase']} {receipt['step']}: ", Painted(ended, "good" if good else "bad"), took)
+    call().say(f"    {receipt['phase']} {receipt['step']}: ", Painted(ended, "good" if good else "bad"), spent)
     for name, stream in sorted(receipt["output"].items()):
         if stream["bytes"]:
             call().say(Painted(f"      {name}  {stream['bytes']} bytes, sha256 {stream['sha256']}", "dim"))
@@ -229,10 +229,10 @@ class _Printer:
             call().say(Painted(f"--- {event['phase']} {event['step']}: {shlex.join(event['command'])}", "dim"))
         elif name in ("exec.end", "exec.retry"):
             code = f" {event['code']}" if event.get("code") is not None else ""
-            took = f" after {age(event['duration_ms'])}" if event.get("duration_ms") is not None else ""
+            spent = f" after {took(event['duration_ms'])}" if event.get("duration_ms") is not None else ""
             reason = f": {event['why']}" if event.get("why") else ""
             ended = event.get("outcome", "again") + code
-            call().say(Painted(f"--- {ended}{took}{reason}", "good" if event.get("code") == 0 else "warn"))
+            call().say(Painted(f"--- {ended}{spent}{reason}", "good" if event.get("code") == 0 else "warn"))
         elif name == "work.end":
             call().say(Painted(f"--- {event['outcome']}", "bold"))
 

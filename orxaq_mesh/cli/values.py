@@ -13,7 +13,7 @@ from datetime import datetime
 
 from orxaq_mesh.orders.spans import UNITS_MS, duration_ms
 
-__all__ = ["age", "ago", "duration_ms", "span", "wall_ms"]
+__all__ = ["age", "ago", "duration_ms", "span", "took", "wall_ms"]
 
 
 def age(ms: int) -> str:
@@ -26,6 +26,13 @@ def age(ms: int) -> str:
     if seconds < 172_800:
         return f"{seconds // 3600} h"
     return f"{seconds // 86_400} d"
+
+
+def took(ms: int) -> str:
+    """How long something took: as `age`, but finer where it was short."""
+    if ms < 1000:
+        return f"{ms} ms"
+    return f"{ms // 1000}.{ms % 1000 // 100} s" if ms < 120_000 else age(ms)
 
 
 def span(ms: int) -> str:

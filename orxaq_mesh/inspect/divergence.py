@@ -51,13 +51,31 @@ class Side(NamedTuple):
     votes: list[tuple[str, str]]
 
 
+class Unseen(NamedTuple):
+    """A record that names as seen a seal which nobody can show."""
+
+    node: str
+    record: str
+    epoch: int
+    seal: str
+
+
 class Fork(NamedTuple):
-    """Where the spine forked. `rule` says what decided; `settled`: no vote that is missing can change it."""
+    """Where the spine forked.
+
+    Attributes:
+        absent: names of those who have a vote and have not cast it.
+        silent: what keeps some of these from it: a record that names a seal which does not stand.
+        rule: what decided.
+        settled: whether no vote that is missing can change it.
+        final: whether votes have settled it, and all before it.
+    """
 
     epoch: int
     seal: str
     sides: list[Side]
     absent: list[str]
+    silent: list[Unseen]
     rule: str
     settled: bool
     final: bool
@@ -103,7 +121,7 @@ class Divergence(NamedTuple):
         changed: what has another verdict or token now, or none yet; by epoch.
         unchanged: how many records of sides that were left came to the same here.
         held: (epoch, id, log, why, what it lacks) of seals that do not stand.
-        notes: (node, record, epoch, seal) of records that name a seal as seen which nobody can show (law SEEN).
+        notes: records that name a seal as seen which nobody can show (law SEEN).
         suspended: keys that signed two histories (laws CHAIN, PREFIX).
         final: the epoch of the newest final seal.
     """
@@ -113,7 +131,7 @@ class Divergence(NamedTuple):
     changed: list[Changed]
     unchanged: int
     held: list[tuple[int, str, str, str, str | None]]
-    notes: list[tuple[str, str, int, str]]
+    notes: list[Unseen]
     suspended: list[Suspended]
     final: int
 
@@ -157,7 +175,9 @@ def _fork(past: History, election: Election) -> Fork:
     sides.sort(key=lambda side: (not side.chosen, side.first))
     chosen = next(side for side in sides if side.chosen)
     absent = [_name(past, log) for log in election.absent]
-    return Fork(epoch, election.parent, sides, absent, election.rule, election.settled, chosen.first[0] <= past.final)
+    silent = [_unseen(past, record) for record in election.silent]
+    final = chosen.first[0] <= past.final
+    return Fork(epoch, election.parent, sides, absent, silent, election.rule, election.settled, final)
 
 
 def _epoch(spine: Spine, id_: str) -> int:
@@ -254,10 +274,14 @@ def _suspended(past: History, proven: Mapping[str, tuple[Record, Record]]) -> li
     return [Suspended(log, one.seq, (one.id, other.id), since.get(log)) for log, (one, other) in found]
 
 
-def _notes(past: History) -> list[tuple[str, str, int, str]]:
+def _notes(past: History) -> list[Unseen]:
     """SEEN: a note against whoever names a seal that is not in the ledger; no alarm."""
-    spine = past.ledger.spine
-
-    unseen = (r for r in spine.records.values() if r.seen_epoch and r.seen_seal not in spine.seals)
+    epochs = {id_: seal.epoch for id_, seal in past.ledger.spine.seals.items()}
+    records = past.ledger.spine.records.values()
+    unseen = (record for record in records if record.seen_epoch not in (0, epochs.get(record.seen_seal)))
     found = sorted(unseen, key=lambda record: (record.log, record.seq))
-    return [(_name(past, r.log), r.id, r.seen_epoch, r.seen_seal) for r in found[:MAX_NOTES]]
+    return [_unseen(past, record) for record in found[:MAX_NOTES]]
+
+
+def _unseen(past: History, record: Record) -> Unseen:
+    return Unseen(_name(past, record.log), record.id, record.seen_epoch, record.seen_seal)

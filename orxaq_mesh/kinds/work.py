@@ -44,7 +44,7 @@ STEPS: Mapping[str, frozenset[str]] = {
     RUNNING: frozenset({READY, RUNNING, SUCCEEDED, NOOP, FAILED, REFUSED_, CANCELLED}),
     FAILED: frozenset({READY, SKIPPED}),
     BLOCKED: frozenset({WAITING, READY, SKIPPED, CANCELLED}),
-    CANCELLED: frozenset({READY, WAITING}),
+    CANCELLED: frozenset({READY, WAITING, BLOCKED}),
     SUCCEEDED: frozenset(),
     NOOP: frozenset(),
     REFUSED_: frozenset(),
@@ -399,7 +399,7 @@ def _offer(state: State, record: Record, moment: Moment) -> None:
     offers, who = work(state).offers, _name(state, record)
     offers.pop(who, None)
     if slots := record.body["slots"]:
-        offers[who] = Offer(tuple(sorted(record.body["capabilities"])), slots)
+        offers[who] = Offer(tuple(sorted(set(record.body["capabilities"]))), slots)
 
 
 def _open(state: State, record: Record, moment: Moment) -> None:
@@ -496,7 +496,7 @@ def gone(state: State, node: str, moment: Moment) -> None:
     """LIVE: who has no standing offers nothing, and what was assigned to it is anybody's."""
     part = work(state)
     part.offers.pop(node, None)
-    assigned = [item for item in part.items.values() if item.to == node and item.state in OPEN and item.dag]
+    assigned = [item for item in part.items.values() if item.to == node and item.dag and STEPS[item.state]]
     for item in assigned:
         change(state, item, to="")
 

@@ -284,7 +284,14 @@ def _events(path: Path, text: str) -> Iterator[_Event]:
         if nodes > MAX_NODES:
             raise bad(path, line, f"more than {MAX_NODES} parts")
         plain = kind == "Scalar" and not event.style
-        yield _Event(kind, str(getattr(event, "value", "")), line, plain)
+        yield _Event(kind, _paired(str(getattr(event, "value", ""))), line, plain)
+
+
+def _paired(text: str) -> str:
+    """JSON writes a character beyond U+FFFF as two escaped halves, and JSON is YAML."""
+    if text.isascii() or _is_text(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 class _Reader:

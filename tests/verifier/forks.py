@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from judging import State
-from lines import ZEROS
+from lines import ZEROS, Record
 from seals import Ledger
 
 
@@ -22,9 +22,11 @@ class Fleet:
             self.chain.append(at)
         self.tip = ledger.states[at]
 
+    def shown(self, record: Record) -> bool:
+        """Whether the seal that a record names as seen stands."""
+        return record.seen_seal in self.ledger.judged and self.ledger.seals[record.seen_seal].epoch == record.seen
+
     def side_of(self, sides: list[str], seal: str) -> str | None:
-        if seal not in self.ledger.judged:
-            return None
         return next((id_ for id_ in self.ledger.back(seal) if id_ in sides), None)
 
     def voters(self, state: State) -> list[str]:
@@ -40,8 +42,11 @@ class Fleet:
             here = [record for record in here if record.id in self.ledger.taken] or here
             if len(here) != 1:
                 return None
-            if side := self.side_of(sides, here[0].seen_seal):
-                return side
+            if here[0].seen > state.epoch:
+                if not self.shown(here[0]):
+                    return None
+                if side := self.side_of(sides, here[0].seen_seal):
+                    return side
             seq += 1
         return None
 
