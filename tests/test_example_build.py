@@ -1,4 +1,4 @@
-"""The example that is real: two nodes check, test and package this very project, each in its own checkout."""
+"""The examples of work, done by two nodes: this very project is checked, tested and packaged, and a release is made."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from orxaq_mesh.worker.own import read
 from tests.fleet import MESH, Fleet
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = "build-this-project.yaml"
+BUILD, RELEASE, OWN = "build-this-project.yaml", "release.yaml", "work.yaml"
 TASKS = {"syntax", "lint", "test-records", "test-settings", "wheel", "check-wheel"}
-OFFERS = {"oak": "build,package", "elm": "build"}
+OFFERS = {"oak": "build,package,sign,publish", "elm": "build"}
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
 
 
@@ -31,14 +31,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fleet, dict[str, An
     fleet.found("oak", "elm")
     for node in OFFERS:
         checkout(folder / "src" / node)
-        shutil.copy(ROOT / "examples" / "work.yaml", fleet.home(node))
-    fleet.ok("oak", "dag", "submit", str(ROOT / "examples" / BUILD))
+        shutil.copy(ROOT / "examples" / OWN, fleet.home(node))
+    for example in (BUILD, RELEASE):
+        fleet.ok("oak", "dag", "submit", str(ROOT / "examples" / example))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     workers = {
         node: fleet.start(node, *MESH, *work(folder / "src" / node, offer), PATH=path) for node, offer in OFFERS.items()
     }
     try:
-        fleet.mesh("elm", "dag", "show", "build-this-project", "--watch")
+        for dag in ("build-this-project", "release"):
+            fleet.mesh("elm", "dag", "show", dag, "--watch")
     finally:
         for worker in workers.values():
             worker.terminate()
@@ -75,7 +77,15 @@ def test_TASK_6_every_step_of_the_build_is_done_once(built: tuple[Fleet, dict[st
     fleet, shown = built
     assert {task["name"]: task["state"] for task in shown["tasks"]} == dict.fromkeys(TASKS, "succeeded")
     done = [item["body"]["under"]["lease"] for item in log(fleet, "task.finish") if item["verdict"] == "applied"]
-    assert sorted(done) == sorted(f"task:build-this-project/{task}" for task in TASKS)
+    built_ = [lease for lease in done if lease.startswith("task:build-this-project/")]
+    assert sorted(built_) == sorted(f"task:build-this-project/{task}" for task in TASKS)
+
+
+def test_TASK_6_the_release_is_made_once(built: tuple[Fleet, dict[str, Any]]) -> None:
+    fleet, _ = built
+    release = fleet.ok("oak", "dag", "show", "release")
+    assert (release["state"], release["done"], release["size"]) == ("done", 12, 12)
+    assert (fleet.folder / "src" / "oak" / "published").exists()
 
 
 def test_TASK_3_what_one_laptop_offers_is_done_there(built: tuple[Fleet, dict[str, Any]]) -> None:
@@ -96,7 +106,9 @@ def test_TASK_7_guards_and_commands_have_left_receipts_of_this_commit(built: tup
         ("check-wheel", "import", "run"),
     ):
         assert steps[wanted]["exit"] == 0
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=fleet.folder / "src" / "oak", capture_output=True, check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=fleet.folder / "src" / "oak", capture_output=True, check=True
+    )
     assert steps["wheel", "build", "run"]["commit"] == head.stdout.decode().strip()
 
 
@@ -104,7 +116,8 @@ def test_the_receipt_is_of_the_wheel_on_the_disk(built: tuple[Fleet, dict[str, A
     fleet, _ = built
     folder = fleet.folder / "src" / "oak"
     (wheel,) = (folder / "dist").iterdir()
-    (build,) = [item["body"] for item in log(fleet, "task.receipt") if item["body"]["step"] == "build"]
+    filed = [item["body"] for item in log(fleet, "task.receipt") if item["body"]["step"] == "build"]
+    (build,) = [body for body in filed if body["under"]["lease"] == "task:build-this-project/wheel"]
     (artefact,) = build["artefacts"]
     data = wheel.read_bytes()
     assert artefact == {"path": f"dist/{wheel.name}", "bytes": len(data), "sha256": sha256(data).hexdigest()}
