@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -19,19 +19,19 @@ from orxaq_mesh.keys import namespace
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.reconcile import union
 from orxaq_mesh.record import NOTHING, Record, Seal, unsigned
-from orxaq_mesh.schema import document
 from orxaq_mesh.spine import Stood
 from orxaq_mesh.store import Change
+from tests import format_bodies
 from tests.builder import Trunk
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
-_FORMS = {"hex64": "hex64", "publicKey": "public key", "nodeName": "node name", "log": "log name", "name": "name"}
-_FORMS |= {"once": "once", "reason": "reason"}
 
 
 def made() -> dict[str, str]:
     """Marker -> the text that belongs behind it."""
-    return {"bodies": _bodies(), "kinds": _kinds(), "tables": _tables(), "example": _example(), "fork": _fork()}
+    made_of_code = {"bodies": format_bodies.bodies(), "objects": format_bodies.objects()}
+    made_of_code |= {"kinds": _kinds(), "tables": _tables()}
+    return made_of_code | {"example": _example(), "fork": _fork()}
 
 
 def written(page: str) -> str:
@@ -40,42 +40,6 @@ def written(page: str) -> str:
         block = f"<!-- {name} -->\n{text.rstrip()}\n<!-- end -->"
         page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, block=block: block, page, flags=re.DOTALL)
     return page
-
-
-def _bodies() -> str:
-    rows = ["| kind | key | needed | is |", "|---|---|---|---|"]
-    for kind in kinds.KINDS:
-        body = document(kind)["properties"]["body"]
-        for number, (key, form) in enumerate(body["properties"].items()):
-            needed = "yes" if key in body["required"] else ""
-            rows.append(f"| {f'`{kind}`' if not number else ''} | `{key}` | {needed} | {_form(form)} |")
-    return "\n".join(rows)
-
-
-def _form(form: dict[str, Any]) -> str:
-    """One field of a body in the page's words."""
-    if "$ref" in form:
-        name = form["$ref"].rsplit("/", 1)[1]
-        return _FORMS.get(name) or _number(document("envelope")["$defs"][name])
-    match form.get("type"):
-        case "integer":
-            return _number(form)
-        case "boolean":
-            return "`true` or `false`"
-        case "array":
-            of = ", ".join(f"`{value}`" for value in form["items"]["enum"])
-            return f"an array of {form['minItems']} to {form['maxItems']} different ones of {of}"
-        case "object":
-            inner = ", ".join(f"`{key}`: {_form(value)}" for key, value in form["properties"].items())
-            return f"an object with exactly {inner}"
-    return "any value that a line may hold"
-
-
-def _number(form: dict[str, Any]) -> str:
-    assert form["type"] == "integer", form
-    return (
-        f"integer >= {form['minimum']}" if "maximum" not in form else f"integer {form['minimum']} to {form['maximum']}"
-    )
 
 
 def _kinds() -> str:
