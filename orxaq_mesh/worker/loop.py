@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from orxaq_mesh.choosing import ANY_WORK
 from orxaq_mesh.effects import Answer, Intent
-from orxaq_mesh.errors import MeshError, MeshFault
+from orxaq_mesh.errors import MeshError, MeshFault, Unreachable
 from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.place import Home
@@ -39,6 +39,7 @@ from orxaq_mesh.worker.execution import end_left_over
 from orxaq_mesh.worker.own import Own
 
 BELIEF_PAUSE_S = 0.5
+MAX_FAULTS, MAX_PAUSE_S = 5, 10.0
 START_TRIES = 300
 SYNC_LOG = "work-sync.log"
 Say = Callable[[str, Mapping[str, Any]], None]
@@ -65,14 +66,8 @@ class Worker:
     """See the module's banner."""
 
     def __init__(self, home: Home, settings: Settings, wanted: Wanted, own: Own, folder: Path, say: Say) -> None:
-        self.home, self.settings, self.wanted, self.own, self.folder, self.say = (
-            home,
-            settings,
-            wanted,
-            own,
-            folder,
-            say,
-        )
+        self.home, self.settings, self.wanted = home, settings, wanted
+        self.own, self.folder, self.say = own, folder, say
         self._stopping = threading.Event()
         self._open: dict[int, Client] = {}
         self._held: dict[int, tuple[Claim, threading.Event]] = {}
@@ -193,16 +188,23 @@ class Worker:
                 self._stopping.set()
 
     def _patiently(self, act: Callable[[], T]) -> T | None:
-        """Again where mesh-sync went away: what is filed has its key, so asking twice files it once."""
-        for pause_s in (0.25, 0.5, 1, 2, 4):
+        """Again where mesh-sync went away, and for as long as the hub does not answer: a laptop may be offline for hours.
+
+        What is filed has its key, so asking twice files it once. Who is to end when idle waits for no hub.
+        """
+        faults, pause_s = 0, 0.25
+        while True:
             try:
                 return act()
             except MeshError as error:
+                faults += self.wanted.idle_ms is not None or not isinstance(error, Unreachable)
                 if self._stopping.is_set():
                     return None
+                if faults > MAX_FAULTS:
+                    raise
                 self.say("fault", {"code": error.code, "reason": error.what})
-                self._stopping.wait(pause_s)
-        return act()
+            self._stopping.wait(pause_s)
+            pause_s = min(MAX_PAUSE_S, 2 * pause_s)
 
     def _next(self, number: int, session: str, filed: Asked) -> Claim | None:
         """File what was done, and wait for what is next; None where there is nothing for long enough, or we are to stop."""
