@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from orxaq_mesh.choosing import ANY_WORK
 from orxaq_mesh.effects import Answer, Intent
-from orxaq_mesh.errors import MeshError, MeshFault, Unreachable
+from orxaq_mesh.errors import MeshError, MeshFault, Refused, Unreachable
 from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.place import Home
@@ -86,7 +86,6 @@ class Worker:
         slots = [threading.Thread(target=self._slot, args=(n,), name=f"slot {n}") for n in range(self.wanted.slots)]
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         try:
-            self._patiently(partial(self._offer, self.wanted.slots))
             for thread in (*slots, watch):
                 thread.start()
             for thread in slots:
@@ -132,16 +131,14 @@ class Worker:
 
     def _leave(self) -> None:
         with contextlib.suppress(MeshError):
-            self._offer(0)
+            self._ask([self._offer(0)])
         if self._sync is not None:
             self._sync.terminate()
             self._sync.wait()
 
-    def _offer(self, slots: int) -> None:
-        body = {"capabilities": sorted(set(self.wanted.capabilities)), "slots": slots}
-        (answer,) = self._ask([("work.offer", body)])
-        if answer.verdict != "applied":
-            raise MeshFault(f"the offer was {answer.verdict}: {answer.what}", hint=answer.hint)
+    def _offer(self, slots: int) -> tuple[str, dict[str, Any]]:
+        wish = {"capabilities": sorted(set(self.wanted.capabilities)), "slots": slots, "once": secrets.token_hex(8)}
+        return ("work.offer", wish)
 
     def _ask(self, asked: Asked) -> list[Answer]:
         client = self._connect()
@@ -173,7 +170,8 @@ class Worker:
     # One slot.
 
     def _slot(self, number: int) -> None:
-        session, filed = f"{self._name}-{number}", Asked()
+        session = f"{self._name}-{number}"
+        filed = [] if number else [self._offer(self.wanted.slots)]  # it travels with the first claim
         try:
             while not self._stopping.is_set() and (
                 claim := self._patiently(partial(self._next, number, session, filed))
@@ -238,6 +236,8 @@ class Worker:
     def _tell(self, answer: Answer, kind: str, wish: Mapping[str, Any]) -> None:
         if answer.error is not None:
             raise answer.error
+        if kind == "work.offer" and answer.verdict != "applied":
+            raise Refused(answer.rule, f"the offer was {answer.verdict}: {answer.what}", hint=answer.hint)
         if kind.endswith(".finish"):
             work = wish["under"]["lease"].partition(":")[2]
             facts = {"outcome": answer.result or wish["outcome"], "verdict": answer.verdict, "rule": answer.rule}
