@@ -305,6 +305,62 @@ class Mesh:
                 raise answer.error
         return answers
 
+    # Orders.
+
+    def submit(
+        self, records: Sequence[tuple[str, dict[str, Any]]], *, once: str | None = None, dry_run: bool = False
+    ) -> Answer:
+        """Submit a DAG in one push.
+
+        Args:
+            records: what `orders.dags.records` makes of a file: a dag.submit, and the parts that follow.
+            once: idempotency key of the submit; where it was used before, no part is sent again.
+            dry_run: only say what would come of the first of them.
+
+        Returns:
+            The answer that settles it: the first that is no `applied`, else the last; `record` is the submit's.
+        """
+        (kind, wish), *parts = records
+        if dry_run or not parts:
+            return self.ask(kind, wish, once=once, dry_run=dry_run)
+        first, *others = self.ask_all([(kind, wish | _given(once=once)), *parts])
+        if first.verdict != "applied" or first.facts.get("again"):
+            return first
+        settled = next((answer for answer in others if answer.verdict != "applied"), others[-1])
+        return settled._replace(record=first.record)
+
+    def dispatch(
+        self,
+        name: str,
+        args: Any = None,
+        *,
+        to: str | None = None,
+        capability: str | None = None,
+        holder: str | None = None,
+        under: str | None = None,
+        token: int | None = None,
+        again: str | None = None,
+        priority: int | None = None,
+        reason: str | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Give a command, once: the same command to the same address is one command (COMMAND-2).
+
+        Args:
+            name: what is to be done, as the nodes' own configuration knows it.
+            args: its arguments.
+            to: the node that is to do it; or `capability`: whoever offers that; or `holder`: who holds that lease.
+            under: a lease that it acts under (law FENCE), with `token`, or the one that this session holds.
+            again: makes it another command than the one that was given before.
+            priority: 9 first, 0 last.
+            reason: why, for people.
+        """
+        address = _given(to=to, capability=capability, holder=holder)
+        wish = {"name": name} | _given(args=args, again=again, priority=priority, reason=reason) | address
+        if under is not None:
+            wish["under"] = self._under(under, token)
+        return self.ask("command.issue", wish, **options)
+
     # Reading.
 
     def sync(self) -> dict[str, Any]:

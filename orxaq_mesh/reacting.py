@@ -15,7 +15,7 @@ from hashlib import sha256
 from orxaq_mesh.duties import Wish
 from orxaq_mesh.kinds import UNTIL_EPOCHS, State
 from orxaq_mesh.kinds.lease import leases
-from orxaq_mesh.kinds.node import WRITERS, members
+from orxaq_mesh.kinds.node import WRITERS, may_write, members
 from orxaq_mesh.kinds.reactor import Due, body_of, reactors
 from orxaq_mesh.record import Record, Value
 
@@ -31,7 +31,7 @@ class Reacting:
     def wishes(self, state: State, pending: Sequence[Record], now_ms: int, pause_ms: int) -> list[Wish]:
         """The follow-ups that are this node's to write now."""
         part = reactors(state)
-        if not part.due or not self.stays:
+        if not part.due or not self.stays or not may_write(state, self.name):
             return []
         self._turn_ms = {id_: at_ms for id_, at_ms in self._turn_ms.items() if id_ in part.due}
         written = {record.body.get("reaction") for record in pending}

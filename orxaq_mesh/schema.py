@@ -73,6 +73,11 @@ def check_record(value: Value) -> str | None:
     return _explain(str(kind), value)
 
 
+def fits_body(kind: str, body: Value) -> bool:
+    """Whether a record of this kind could have this body, as far as its schema goes."""
+    return bool(_fits(kind)({**_document(kind)["examples"][0], "body": body}))
+
+
 def check_seal(value: Value) -> None:
     """Return where the value is a well-formed seal.
 

@@ -16,17 +16,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orxaq_mesh import duties, engine, fold, keys, kinds, ledger, pen, record, silence, spine, standing, voting
-from orxaq_mesh.kinds import lease
+from orxaq_mesh.kinds import command, dag, graph, lease, reactor, shelf, work
 from orxaq_mesh.store import answers, git
 from orxaq_mesh.sync import performer
 from tests import (
     test_engine,
     test_fold,
     test_fork_choice,
+    test_kinds_command,
+    test_kinds_dag,
     test_kinds_event,
     test_kinds_lease,
+    test_kinds_reactor,
+    test_kinds_work,
     test_ledger,
     test_mutated,
+    test_shelf,
     test_silence,
 )
 
@@ -245,6 +250,154 @@ MUTANTS: dict[str, Mutant] = {
         "_lines(change.old) | ",
         "",
         noticed_by=test_mutated.test_RENDER_a_line_that_was_taken_away_is_held,
+    ),
+}
+
+
+MUTANTS |= {
+    "a task is finished after it was taken over": Mutant(
+        lease.under_current,
+        'lease.current(under.get("token"), _node(state, record), str(under["session"]))',
+        "bool(lease.holder)",
+        noticed_by=test_kinds_dag.test_C20_finish_is_fenced_after_take,
+    ),
+    "a finish needs no token": Mutant(
+        kinds.judge,
+        'if "under" in body and',
+        "if False and",
+        noticed_by=test_kinds_dag.test_FENCE_a_finish_without_its_token_or_with_another_sessions_is_none,
+    ),
+    "work that runs is claimed by a second node": Mutant(
+        lease._free,
+        "not lease.holder and",
+        "",
+        noticed_by=test_kinds_work.test_C8_a_second_claim_is_refused_and_names_the_owner,
+    ),
+    "what is done is begun anew": Mutant(
+        work.refusal,
+        "item.state not in (READY, RUNNING)",
+        "False",
+        noticed_by=test_kinds_dag.test_TASK_6_a_finish_says_it_once_and_its_token_is_spent,
+    ),
+    "work is claimed that is not ready": Mutant(
+        work.refusal,
+        "item.state not in (READY, RUNNING)",
+        'item.state not in (READY, RUNNING, "waiting")',
+        noticed_by=test_kinds_work.test_a_refused_claim_says_what_the_work_is_doing,
+    ),
+    "a cycle is accepted": Mutant(
+        graph.flaw,
+        "cycle = find_cycle(known)",
+        "cycle = []",
+        noticed_by=lambda: test_kinds_dag.test_DAG_3_a_cycle_is_named(
+            [{"name": "a", "needs": ["b"]}, {"name": "b", "needs": ["a"]}], "a cycle: a -> b -> a"
+        ),
+    ),
+    "a cycle is accepted that comes in parts": Mutant(
+        dag._last_and_flawed,
+        'bool(flaws([*dag.drafts, *record.body["tasks"]]))',
+        "False",
+        noticed_by=test_kinds_dag.test_C22_no_cycle_comes_about_through_parts_or_by_hand,
+    ),
+    "anybody adds parts to a DAG": Mutant(
+        dag._not_the_next_part,
+        " or dag.author != _name(state, record)",
+        "",
+        noticed_by=test_kinds_dag.test_DAG_4_parts_come_in_order_once_and_from_their_author,
+    ),
+    "a finish leaves the claim behind": Mutant(
+        lease.end,
+        "leases(state).by_name.pop(name, None)",
+        "pass",
+        noticed_by=lambda: test_kinds_command.test_C23_a_command_ends_in_one_outcome("applied", "succeeded", {}, ""),
+    ),
+    "receipts are not asked for": Mutant(
+        dag._lacks_receipts,
+        'record.body["outcome"] == SUCCEEDED and',
+        "False and",
+        noticed_by=lambda: test_kinds_dag.test_TASK_7_no_success_without_a_good_receipt_of_each_step(
+            ("make", "run"), "absent"
+        ),
+    ),
+    "a receipt of a failed step is as good": Mutant(
+        dag._file,
+        '(body["outcome"], body["exit"]) == ("exited", 0)',
+        "True",
+        noticed_by=lambda: test_kinds_dag.test_TASK_7_no_success_without_a_good_receipt_of_each_step(
+            ("clean", "before"), "exit 1"
+        ),
+    ),
+    "receipts of another attempt count": Mutant(
+        work.claimed,
+        "steps=(), ",
+        "",
+        noticed_by=test_kinds_dag.test_TASK_7_receipts_of_an_attempt_count_for_no_other,
+    ),
+    "an open breaker stops nothing": Mutant(
+        work.refusal,
+        "if part.breaker.since:",
+        "if False:",
+        noticed_by=test_kinds_work.test_BREAKER_1_while_it_is_open_nothing_begins_and_what_runs_may_finish,
+    ),
+    "failures are not counted": Mutant(
+        work.finished,
+        "old.failures + 1 if failed",
+        "old.failures if failed",
+        noticed_by=test_kinds_work.test_BREAKER_2_failures_in_a_row_open_it_and_a_success_between_begins_anew,
+    ),
+    "what is blocked runs": Mutant(
+        dag._block,
+        "BLOCKED, moment, reason=reason",
+        '"ready", moment',
+        noticed_by=test_kinds_dag.test_TASK_6_a_failure_blocks_all_that_need_it_directly_or_not,
+    ),
+    "a failure blocks only the next": Mutant(
+        dag._block,
+        "todo += other.dependents",
+        "pass",
+        noticed_by=test_kinds_dag.test_TASK_6_a_failure_blocks_all_that_need_it_directly_or_not,
+    ),
+    "a limit is passed by one": Mutant(
+        work.refusal,
+        ">= dag.limits.get",
+        "> dag.limits.get",
+        noticed_by=test_kinds_work.test_TASK_4_limits_hold_through_claim_give_back_take_and_finish,
+    ),
+    "a lost node keeps its work": Mutant(
+        lease._vacate,
+        "work.given_back(state, lease.name, moment)",
+        "pass",
+        noticed_by=lambda: test_kinds_work.test_LIVE_a_lost_nodes_work_is_ready_again_once("revoked"),
+    ),
+    "the pause after a failure is not asked for": Mutant(
+        work.refusal,
+        'body.get("watched_ms", 0) < item.backoff_ms',
+        "False",
+        noticed_by=test_kinds_work.test_TASK_5_the_pause_doubles_and_is_asserted_and_ends_with_a_retry,
+    ),
+    "a command that was given before is given again": Mutant(
+        command._known,
+        "item_of(state, record.body) is not None",
+        "False",
+        noticed_by=lambda: test_kinds_command.test_C3_one_command_issued_by_n_nodes_is_one_command(3),
+    ),
+    "a follow-up stays due when it was written": Mutant(
+        reactor.written,
+        "part.due.pop(",
+        "part.due.get(",
+        noticed_by=lambda: test_kinds_reactor.test_C3_one_event_seen_by_n_nodes_is_one_command(3),
+    ),
+    "a follow-up says anything": Mutant(
+        reactor.is_not_due,
+        " or canonical(said) != canonical(body_of(due))",
+        "",
+        noticed_by=test_kinds_reactor.test_REACTOR_2_a_follow_up_is_what_the_rule_gives_for_this_event,
+    ),
+    "a copied shelf shares what is written to it": Mutant(
+        shelf.Shelf.copy,
+        "self._own = set()",
+        "pass",
+        noticed_by=test_shelf.test_SET_a_copy_and_what_it_was_copied_from_go_their_own_ways,
     ),
 }
 

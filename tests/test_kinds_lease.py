@@ -10,9 +10,10 @@ import pytest
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.errors import Fenced, Refused
-from orxaq_mesh.kinds import Moment, lease
+from orxaq_mesh.kinds import Moment, lease, work
 from orxaq_mesh.kinds.lease import AGING_EPOCHS, MAX_TTL_MS, Lease, leases
 from orxaq_mesh.record import Record
+from tests import orders
 from tests.builder import Pen, Trunk, effect_of, row_reached
 
 TTL_MS = 60_000
@@ -209,6 +210,81 @@ def _(trunk, oak, elm, ash):
 def _(trunk, oak, elm, ash):
     held_by_elm(trunk)
     return [broken(trunk, oak)]
+
+
+# Claims of work.
+
+
+def release_dag(trunk: Trunk, **order: Any) -> None:
+    orders.do(trunk, orders.submit(trunk.oak, orders.task("build", **order), orders.task("test", "build")))
+
+
+@scene("acquire", "a claim that BREAKER-1 refuses")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk)
+    trunk.seal(elm.write("breaker.open", reason="bad packages"))
+    return [orders.claim(elm, "build")]
+
+
+@scene("acquire", "a claim that TASK-2 refuses")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk)
+    return [orders.claim(elm, "test")]
+
+
+@scene("acquire", "a claim that TASK-3 refuses")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk, capability="build")
+    return [orders.claim(elm, "build")]
+
+
+@scene("acquire", "a claim that TASK-4 refuses")
+def _(trunk, oak, elm, ash):
+    both = (orders.task(name, capability="build") for name in ("a", "b"))
+    orders.do(trunk, orders.offer(elm, "build"), orders.submit(oak, *both, limits={"build": 1}))
+    orders.do(trunk, orders.claim(elm, "a"))
+    return [orders.claim(elm, "b")]
+
+
+@scene("acquire", "a claim that LEASE-3 refuses")
+def _(trunk, oak, elm, ash):
+    return [orders.submit(oak, orders.task("build")), orders.claim(elm, "build")]
+
+
+@scene("acquire", "a claim that TASK-5 refuses")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk, attempts=2, backoff_ms=5000)
+    orders.run(trunk, "build", "failed")
+    return [orders.claim(elm, "build", watched_ms=4999)]
+
+
+@scene("acquire", "a claim of what is another node's turn")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk, capability="build")
+    orders.do(trunk, orders.offer(elm, "build"), orders.offer(ash, "build"))
+    owner = work.owner(trunk.ledger.state, orders.item(trunk, "build"))
+    return [orders.claim(ash if owner == "elm" else elm, "build")]
+
+
+@scene("take", "a claim that BREAKER-1 refuses")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk)
+    orders.do(trunk, orders.claim(elm, "build"))
+    trunk.seal(elm.write("breaker.open", reason="bad packages"))
+    return [orders.take(trunk, ash, "build")]
+
+
+@scene("take", "a claim that TASK-2 refuses")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk)
+    return [orders.take(trunk, ash, "test")]
+
+
+@scene("take", "a claim that TASK-3 refuses")
+def _(trunk, oak, elm, ash):
+    release_dag(trunk, capability="build")
+    orders.do(trunk, orders.offer(elm, "build"), orders.claim(elm, "build"))
+    return [orders.take(trunk, ash, "build")]
 
 
 @pytest.mark.parametrize("row", lease.ROWS, ids=lambda row: f"{row.kind}: {row.case}")

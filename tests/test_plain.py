@@ -17,7 +17,52 @@ from orxaq_mesh.record import MAX_INT, MAX_LINE_BYTES, BadLine, canonical, parse
 
 NAMES = ("seal", *schema.kinds())
 EXAMPLES: dict[str, dict[str, Any]] = {name: schema.document(name)["examples"][0] for name in NAMES}
-NOT_PLAIN = {"node.admit"}  # its roles are an array
+NOT_PLAIN = {"node.admit"}  # its roles are an array of which no two are alike
+
+SHA, HEX40 = "9c" * 32, "9f" * 20
+OUTPUT = {"err": {"bytes": 0, "sha256": SHA}, "out": {"bytes": 9, "sha256": SHA, "truncated": True}}
+STEP = {"artefacts": ["dist/*"], "limit_ms": 1, "name": "make", "run": ["make", ""], "shell": "make all"}
+TASK = {
+    "after": [STEP],
+    "attempts": 99,
+    "backoff_ms": 0,
+    "before": [],
+    "branch": "main",
+    "capability": "build",
+    "commands": [STEP, {"name": "b"}],
+    "environment": ["HOME"],
+    "limit_ms": 7,
+    "name": "build",
+    "needs": ["a", "b"],
+    "objective": "",
+    "priority": 9,
+    "pty": True,
+    "receipts": ["r"],
+    "rollback": [STEP],
+    "ttl_ms": 60000,
+}
+RULE = {
+    "else": {"event": {"topic": "a", "type": "b", "payload": 1}},
+    "give": {"command": {"args": {"lane": "$payload.lane"}, "holder": "leader", "name": "scale"}},
+    "on": {"topic": "lanes", "type": "failed"},
+    "under": "leader",
+    "where": {"payload.failed": {"at_least": 3}},
+}
+MORE: dict[str, dict[str, Any]] = {
+    "task.receipt": {"note": "", "output": OUTPUT, "once": "k"},
+    "command.finish": {"output": OUTPUT, "reason": "x", "rule": "TASK-2", "once": "k"},
+    "command.issue": {"again": "a", "cause": SHA, "reaction": "9c" * 16, "priority": 9, "args": ["a", {"b": 1}]},
+    "dag.submit": {"tasks": [TASK], "limits": {"build": 1, "test": 99}, "parts": 0, "priority": 0, "cause": SHA},
+    "dag.part": {"tasks": [TASK]},
+    "reactor.publish": {"rules": [RULE]},
+    "task.finish": {"reason": "x"},
+    "lease.acquire": {"watched_ms": 0, "queue": False, "priority": 1},
+}
+FULL = {
+    name: value if name == "seal" else {**value, "body": {**value["body"], **MORE.get(name, {})}}
+    for name, value in EXAMPLES.items()
+}
+"""The examples with all that they may say."""
 
 LENGTHS = (0, 1, 7, 8, 24, 39, 40, 41, 49, 50, 63, 64, 65, 80, 81, 88, 89, 100, 101, 128, 129, 500, 501)
 BOUNDS = (0, 1, 5, 9, 10, 999, 1000, 999_999_999, 10**9, 4_096_000_000, 4_096_000_001, 10**15, MAX_INT, MAX_INT + 1)
@@ -43,6 +88,8 @@ NASTY: list[Any] = [
     ),
     *("a\n", "\n", "\u00e9", 'a"b', "a\\b", '","x":"', "\x7f", "a b", "-a", "a-", "a..b", "A" * 8, "oak-cff7d2bF"),
     *([10**17, {"a": 10**16}], [1.5], [[["a"]]], [-(10**15)]),
+    *(["a"] * 3, ["a"] * 64, ["a"] * 65, ["a", "a\n"], ["a", 1], ["a", ["b"]], 255, -255, 256, 99, 100, 1.0, "exited"),
+    *({"a": 0}, {"name": "a"}, [{"name": "a"}], [{"name": "a"}, {}], [{"name": "a", "run": []}], {"build": 100001}),
     *({"\u00e9": 1}, {"a": "\u00e9"}, {"a": 1.5}, {"a": MAX_INT}, {"a": -(10**15)}, {"a": '\n"\\'}, {"": {}}),
 ]
 
@@ -70,34 +117,49 @@ def known(line: bytes) -> bool:
     return schema._sound(line) is not None
 
 
-def places(value: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for key, inner in value.items():
-        yield (*path, key)
-        if isinstance(inner, dict):
-            yield from places(inner, (*path, key))
+Path = tuple[str | int, ...]
 
 
-def bent(value: dict[str, Any], path: tuple[str, ...], new: Any) -> dict[str, Any]:
+def places(value: Any, path: Path = ()) -> Iterator[Path]:
+    if path:
+        yield path
+    for key in range(len(value) + 1) if isinstance(value, list) else value if isinstance(value, dict) else ():
+        yield from places(None if key == len(value) else value[key], (*path, key))
+
+
+def bent(value: dict[str, Any], path: Path, new: Any) -> dict[str, Any]:
     """A copy with another value at a path that has a parent there; `...` takes the field away."""
     found = copy.deepcopy(value)
     inner: Any = found
     for step in path[:-1]:
-        inner = inner.get(step) if isinstance(inner, dict) else None
+        inner = inner.get(step) if isinstance(inner, dict) else inner[step] if _has(inner, step) else None
     if isinstance(inner, dict) and new is ...:
         inner.pop(path[-1], None)
     elif isinstance(inner, dict):
         inner[path[-1]] = new
+    elif isinstance(inner, list):
+        inner[path[-1] : int(path[-1]) + 1] = [] if new is ... else [new]
     return found
 
 
-PLACES = {name: [*places(value), ("extra",), ("body", "extra"), ("body", "once")] for name, value in EXAMPLES.items()}
+def _has(inner: Any, step: str | int) -> bool:
+    return isinstance(inner, list) and isinstance(step, int) and step < len(inner)
+
+
+PLACES = {
+    name: [
+        *(path for path in places(value) if name in ("seal", "event.publish") or path[0] == "body"),
+        *(("extra",), ("body", "extra"), ("body", "once"), ("v",), ("kind",)),
+    ]
+    for name, value in FULL.items()
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_LINE_an_ordinary_line_is_known_by_its_pattern(name: str) -> None:
-    line = canonical(EXAMPLES[name])
-    assert known(line) == (name not in NOT_PLAIN)
-    assert read(line) == slowly(line)
+    for line in (canonical(EXAMPLES[name]), canonical(FULL[name])):
+        assert known(line) == (name not in NOT_PLAIN)
+        assert read(line) == slowly(line)
 
 
 def test_LINE_an_event_may_say_what_people_say_and_still_be_plain() -> None:
@@ -125,7 +187,7 @@ def test_LINE_no_single_bend_is_known_that_the_validators_refuse(name: str) -> N
     """Every field of every kind takes every nasty value in turn."""
     for path in PLACES[name]:
         for new in (..., *NASTY):
-            line = canonical(bent(EXAMPLES[name], path, new))
+            line = canonical(bent(FULL[name], path, new))
             if known(line):
                 found = slowly(line)
                 assert not isinstance(found, str), (path, new, found)
@@ -137,7 +199,7 @@ def test_LINE_no_single_bend_is_known_that_the_validators_refuse(name: str) -> N
 def test_LINE_bent_twice_and_cut_anywhere_a_line_reads_as_the_validators_read_it(
     name: str, data: st.DataObject
 ) -> None:
-    value = EXAMPLES[name]
+    value = FULL[name]
     for _ in range(2):
         path = data.draw(st.sampled_from(PLACES[name]))
         new = data.draw(st.sampled_from(NASTY) | st.text(max_size=5) | st.integers(-(2**53), 2**53))

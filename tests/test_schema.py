@@ -28,7 +28,12 @@ NAMES = ("envelope", "seal", *schema.kinds())
 KINDS = {
     *("node.found", "node.hello", "node.admit", "node.revoke", "node.rotate", "event.publish"),
     *("lease.acquire", "lease.renew", "lease.release", "lease.take", "lease.break"),
+    *("dag.submit", "dag.part", "dag.cancel"),
+    *("task.receipt", "task.finish", "task.retry", "task.skip", "task.assign"),
+    *("command.issue", "command.finish", "command.cancel", "reactor.publish"),
+    *("work.offer", "breaker.open", "breaker.reset"),
 }
+MAPS = ("/heads", "/proofs", "/limits")
 FILES = {name: json.loads((ROOT / "schemas" / f"{name}.json").read_text("ascii")) for name in NAMES}
 URL = "https://orxaq-mesh.invalid/schemas/"
 
@@ -55,9 +60,9 @@ def example(of: str, /, **body: Any) -> dict[str, Any]:
     return value
 
 
-def with_value(value: dict[str, Any], path: tuple[str, ...], new: Any) -> dict[str, Any]:
+def with_value(value: dict[str, Any], path: tuple[str | int, ...], new: Any) -> dict[str, Any]:
     found = copy.deepcopy(value)
-    inner = found
+    inner: Any = found
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = new
@@ -125,7 +130,7 @@ def test_every_kind_has_its_schema_and_every_schema_its_kind() -> None:
 def test_every_object_is_closed_but_payload_and_the_envelopes_body(name: str) -> None:
     for path, part in nodes(FILES[name]):
         if part.get("type") == "object" and (name, path) != ("envelope", "/body"):
-            assert part["additionalProperties"] is False or path.endswith(("/heads", "/proofs")), path
+            assert part["additionalProperties"] is False or path.endswith(MAPS), path
             assert set(part.get("required", ())) <= set(part.get("properties", part)), path
 
 
@@ -195,25 +200,31 @@ STRANGE: tuple[Any, ...] = (
 )
 
 
+WHOLE = ("envelope", "seal", "event.publish")
+"""Of the other kinds only what is theirs is bent: the envelope is the same for all."""
+
+
 def mutations(name: str) -> Iterator[tuple[str, Any]]:
     """The example with one thing other: each value replaced, each field gone, a field more, at every depth."""
     value = example(name)
     if name not in ("envelope", "seal"):
         value["body"]["once"] = "once-1"
     yield "as it is", value
-    paths: list[tuple[str, ...]] = [()]
+    paths: list[tuple[str | int, ...]] = [()]
     while paths:
         path = paths.pop()
         inner: Any = value
         for step in path:
             inner = inner[step]
+        if isinstance(inner, list):
+            paths += [(*path, number) for number in range(len(inner))]
         if isinstance(inner, dict):
-            paths += [(*path, key) for key in inner]
+            paths += [(*path, key) for key in inner if path or name in WHOLE or key in ("body", "kind", "v")]
             yield f"{path} and a field", with_value(value, (*path, "zz"), 1)
             yield f"{path} and a field of no name", with_value(value, (*path, ""), None)
         if path:
             parent = copy.deepcopy(value)
-            home = parent
+            home: Any = parent
             for step in path[:-1]:
                 home = home[step]
             del home[path[-1]]
@@ -234,7 +245,7 @@ def test_both_validators_agree_on_every_mutation(name: str) -> None:
         assert python.is_valid(value) == verdict, told
         counts[verdict] += 1
     assert counts[True] > 3
-    assert counts[False] > 500
+    assert counts[False] > 200
 
 
 @given(st.sampled_from(NAMES), st.data())

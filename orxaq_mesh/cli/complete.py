@@ -1,4 +1,4 @@
-"""Shell completion with live names: leases and nodes as last read.
+"""Shell completion with live names: leases, nodes, DAGs, tasks and commands as last read.
 
 Knows: the snapshot in the cache.
 Knows not: the hub: a completion must be quick, and must never fail.
@@ -31,6 +31,37 @@ def leases(incomplete: str) -> list[str]:
 def nodes(incomplete: str) -> list[str]:
     """Names of admitted nodes that begin so."""
     return sorted({row[1] for row in _rows("node") if row[1].startswith(incomplete) and row[1] != "recovery"})
+
+
+def _of(family: str, part: str, begins: str) -> list[str]:
+    from orxaq_mesh.home.files import read_json_cache
+    from orxaq_mesh.home.place import Home, locate
+
+    try:
+        rows = read_json_cache(Home(locate(call().home)).cache / "snapshot.json")["state"]["slices"][family][part]
+        return sorted(str(row[0]) for row in rows if str(row[0]).startswith(begins))
+    except (MeshError, KeyError, TypeError, IndexError):
+        return []
+
+
+def dags(incomplete: str) -> list[str]:
+    """Names of DAGs that begin so."""
+    return _of("work", "dags", incomplete)
+
+
+def tasks(incomplete: str) -> list[str]:
+    """Names of tasks, `<dag>/<task>`, that begin so."""
+    return [name.removeprefix("task:") for name in _of("work", "items", f"task:{incomplete}")]
+
+
+def commands(incomplete: str) -> list[str]:
+    """Ids of commands that begin so."""
+    return [name.removeprefix("command:") for name in _of("work", "items", f"command:{incomplete}")]
+
+
+def reactors(incomplete: str) -> list[str]:
+    """Names of reactors that begin so."""
+    return _of("reactor", "mappings", incomplete)
 
 
 def rules(incomplete: str) -> list[str]:

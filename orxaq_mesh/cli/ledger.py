@@ -103,7 +103,14 @@ def about(body: Any) -> str:
         return f"{body['topic']} {body.get('type', '')}" + (
             f" under {under.get('lease')} token {under.get('token')}" if under else ""
         )
-    return str(body.get("name") or body.get("log") or "")
+    if under := _under(body):
+        what = body.get("step") or body.get("outcome") or body.get("name") or ""
+        return f"{under.get('lease')} token {under.get('token')} {what}".rstrip()
+    if "capabilities" in body:
+        return f"{', '.join(body['capabilities']) or 'any'}, {body.get('slots')} at once"
+    part = f" part {body['part']}" if "part" in body else ""
+    named = ("name", "log", "task", "dag", "command", "reactor", "reason")
+    return next((str(body[field]) for field in named if body.get(field)), "") + part
 
 
 @app.command(cls=Command, epilog="Example: mesh show 3f9a01c2 --sshsig out")

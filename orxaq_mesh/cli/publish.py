@@ -52,7 +52,7 @@ def publish(
     """
     if token is not None and under is None:
         raise Usage("--token belongs to a lease", hint="--under LEASE --token N")
-    value = parse(_read(payload), decimals_as_strings)
+    value = parse(read(payload), decimals_as_strings)
     try:
         answer = call().mesh().publish(topic, type_, value, under=under, token=token, **call().deed)
     except Unreachable as error:
@@ -61,7 +61,12 @@ def publish(
     report(answer, {"topic": topic, "type": type_}, f"{topic} {type_} {would}", answer.record or "")
 
 
-def _read(payload: str) -> bytes:
+def read(payload: str) -> bytes:
+    """The bytes that `JSON`, `@FILE` or `-` stands for.
+
+    Raises:
+        Usage: the file cannot be read, or it is too much for a record.
+    """
     if payload == "-":
         data = sys.stdin.buffer.read(MAX_PAYLOAD_BYTES + 1)
     elif payload.startswith("@"):

@@ -9,31 +9,11 @@ Knows not: what they are for.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
-from orxaq_mesh.errors import Usage
+from orxaq_mesh.orders.spans import UNITS_MS, duration_ms
 
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
-_WHOLE = re.compile(r"(?:[0-9]{1,12}(?:ms|s|m|h|d))+", re.ASCII)
-
-
-def duration_ms(text: str) -> int:
-    """Milliseconds of `600` (seconds), `10m`, `1h30m`, `500ms`, `1d`.
-
-    Raises:
-        Usage: it is no duration; what is allowed is said.
-    """
-    if re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
-        total_ms = int(text) * 1000
-    elif _WHOLE.fullmatch(text):
-        total_ms = sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text))
-    else:
-        total_ms = 0
-    if total_ms <= 0:
-        raise Usage(f"{text[:40]!a} is no duration", hint="write 600 (seconds), 10m, 1h30m, 500ms or 1d; more than 0")
-    return total_ms
+__all__ = ["age", "ago", "duration_ms", "span", "took", "wall_ms"]
 
 
 def age(ms: int) -> str:
@@ -48,11 +28,18 @@ def age(ms: int) -> str:
     return f"{seconds // 86_400} d"
 
 
+def took(ms: int) -> str:
+    """How long something took: as `age`, but finer where it was short."""
+    if ms < 1000:
+        return f"{ms} ms"
+    return f"{ms // 1000}.{ms % 1000 // 100} s" if ms < 120_000 else age(ms)
+
+
 def span(ms: int) -> str:
     """A duration as it may be typed again: `10m`, `1h30m`, `500ms`."""
     said = ""
     for unit in ("d", "h", "m", "s", "ms"):
-        number, ms = divmod(ms, _UNITS_MS[unit])
+        number, ms = divmod(ms, UNITS_MS[unit])
         said += f"{number}{unit}" if number else ""
     return said or "0s"
 

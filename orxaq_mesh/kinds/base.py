@@ -117,7 +117,7 @@ class Words(NamedTuple):
 
 
 def no_part(*_: Any) -> None:
-    """What a family answers that keeps nothing of its own in the state: no slice, and nothing to do to it."""
+    """For a family that keeps nothing of its own in the state, and a row that changes none: nothing to do."""
 
 
 class Family(Protocol):

@@ -31,8 +31,8 @@ RULES = (
     Rule(
         "COMMAND-1",
         "A command is for one address",
-        "An issue names what is to be done and exactly one address: a member, whoever offers a capability, or the holder "
-        "of a lease. Its id is the sha256 of name, arguments, address, cause and, where given, `again`: content, not time.",
+        "An issue names what is to be done and exactly one address: a node that may write, whoever offers a capability, or "
+        "the holder of a lease. Its id is the sha256 of name, arguments, address, cause and, where given, `again`: content, not time.",
         "Whoever reads the log must know who was to act.",
         "mesh dispatch restart-indexer --to elm --under leader",
     ),
@@ -79,7 +79,7 @@ def item_of(state: State, body: Value) -> Item | None:
 
 def _badly_addressed(state: State, record: Record, moment: Moment) -> bool:
     named = [field for field in ADDRESSES if field in record.body]
-    return len(named) != 1 or ("to" in record.body and node.members(state).named(record.body["to"]) is None)
+    return len(named) != 1 or ("to" in record.body and not node.may_write(state, record.body["to"]))
 
 
 def _known(state: State, record: Record, moment: Moment) -> bool:
@@ -149,7 +149,7 @@ def _finish(to: str) -> Effect:
         item = _claimed(state, record)
         assert item is not None
         lease.end(state, item.name)
-        reason = record.body.get("reason", "") or record.body.get("rule", "")
+        reason = ": ".join(record.body[field] for field in ("rule", "reason") if field in record.body)
         work.move(state, item, to, moment, reason=reason)
         work.finished(state, to == FAILED, False, moment, item.node)
 
@@ -163,11 +163,11 @@ def _cancel(state: State, record: Record, moment: Moment) -> None:
 
 
 ROWS = (
-    Row("command.issue", "a follow-up that was written before", APPLIED, "REACTOR-2", "noop"),
+    Row("command.issue", "a follow-up that was written before", APPLIED, "REACTOR-2", "noop", no_part),
     Row("command.issue", "no follow-up that is due", REFUSED, "REACTOR-2"),
     Row("command.issue", "a follow-up that is not under its lease", REFUSED, "REACTOR-3"),
     Row("command.issue", "the address is none, or not one", REFUSED, "COMMAND-1"),
-    Row("command.issue", "issued before", APPLIED, "COMMAND-2", "noop"),
+    Row("command.issue", "issued before", APPLIED, "COMMAND-2", "noop", no_part),
     Row("command.issue", "the breaker is open", REFUSED, "BREAKER-1"),
     Row("command.issue", "otherwise", APPLIED, "COMMAND-1", "issued", _issue),
     Row("command.finish", "no command's claim", REFUSED, "COMMAND-3"),

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import lease, node, work
 from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Effect, Kind, Moment, Row, State, Verdict, Words, no_part
 from orxaq_mesh.kinds.graph import dependents, flaw, needs_of
@@ -68,7 +69,7 @@ RULES = (
         "DAG-3",
         "No cycles, no unknown needs",
         "A task's name is unique in its DAG, it needs at most 256 others, all of them of its DAG, and never itself in "
-        "a circle. The first flaw is named.",
+        "a circle; a step's or receipt's name is unique in its task. The first flaw is named.",
         "Such a graph would never end.",
         "refused: a cycle: build -> test -> build",
     ),
@@ -99,16 +100,17 @@ RULES = (
     Rule(
         "TASK-7",
         "No success without its receipts",
-        "A finish that says succeeded is refused unless this attempt has filed a receipt with exit 0 for every command "
+        "A finish that says succeeded is refused unless this attempt has filed a receipt, exited with 0, for every command "
         "and every guard, before and after, and for every other receipt that the order expects.",
-        "Whoever reads `succeeded` must be able to ask: by which commands, with which results?",
+        "Whoever reads `succeeded` must find by which commands, and with which results.",
         "refused: no receipt of the guard `smoke`",
     ),
     Rule(
         "TASK-8",
         "Author and admins may put a hand in",
-        "Retry makes a failed or cancelled task ready again, skip lets those that need it go on without it, assign gives "
-        "a task that nobody runs to one node or, without a name, to anyone again. Each says why.",
+        "Retry makes a failed or cancelled task ready again, as soon as its needs allow; skip lets those that need it go "
+        "on without it; assign gives a task that nobody runs to one node or, without a name, to anyone again. Each says "
+        "why.",
         "A person knows things that no table knows; the ledger knows who decided.",
         'mesh task skip release/docs --reason "printed by hand"',
     ),
@@ -142,7 +144,7 @@ def lacking(item: Item) -> list[str]:
 
 def double_step(order: Value) -> str:
     """A step's name that stands twice in an order; empty where none does."""
-    names = [step["name"] for field, _ in _PHASES for step in order.get(field, ())]
+    names = [*(step["name"] for field, _ in _PHASES for step in order.get(field, ())), *order.get("receipts", ())]
     return next((name for name in names if names.count(name) > 1), "")
 
 
@@ -180,7 +182,9 @@ def _has_parts(state: State, record: Record, moment: Moment) -> bool:
 
 def _not_the_next_part(state: State, record: Record, moment: Moment) -> bool:
     dag = _dag(state, record)
-    return dag is None or (dag.record, dag.parts + 1) != (record.body["record"], record.body["part"]) or not dag.missing
+    if dag is None or not dag.missing or dag.author != _name(state, record):
+        return True
+    return (dag.record, dag.parts + 1) != (record.body["record"], record.body["part"])
 
 
 def _last_and_flawed(state: State, record: Record, moment: Moment) -> bool:
@@ -245,8 +249,8 @@ def _in(*states: str) -> Case:
     return case
 
 
-def _to_no_member(state: State, record: Record, moment: Moment) -> bool:
-    return "to" in record.body and node.members(state).named(record.body["to"]) is None
+def _to_no_worker(state: State, record: Record, moment: Moment) -> bool:
+    return "to" in record.body and not node.may_write(state, record.body["to"])
 
 
 CASES: Mapping[str, Case] = {
@@ -267,7 +271,7 @@ CASES: Mapping[str, Case] = {
     "failed or cancelled": _in(FAILED, CANCELLED),
     "waiting, ready, failed or blocked": _in(work.WAITING, READY, FAILED, BLOCKED),
     "waiting, ready or blocked": _in(work.WAITING, READY, BLOCKED),
-    "to no member": _to_no_member,
+    "to nobody who may claim it": _to_no_worker,
     "otherwise": lambda state, record, moment: True,
 }
 
@@ -322,7 +326,8 @@ def _file(state: State, record: Record, moment: Moment) -> None:
     item, body = _claimed(state, record), record.body
     assert item is not None
     steps = [step for step in item.steps if step[0] != body["step"]]
-    work.change(state, item, steps=(*steps, (body["step"], body["phase"], body["exit"] == 0)))
+    good = (body["outcome"], body["exit"]) == ("exited", 0)
+    work.change(state, item, steps=(*steps, (body["step"], body["phase"], good)))
 
 
 def _finish(to: str) -> Effect:
@@ -358,7 +363,7 @@ def _block(state: State, item: Item, moment: Moment) -> None:
     """Whatever needs it, directly or not, waits in vain."""
     items = work.work(state).items
     todo = list(item.dependents)
-    reason = f"needs {item.name.removeprefix(TASK)}, which failed"
+    reason = f"needs {item.name.removeprefix(TASK)}, which is {FAILED}"
     while todo:
         other = items.get(todo.pop())
         if other is not None and other.state == work.WAITING:
@@ -372,26 +377,30 @@ def _unblock(state: State, item: Item, moment: Moment) -> None:
     todo = list(item.dependents)
     while todo:
         other = items.get(todo.pop())
-        if other is None or other.state != BLOCKED:
-            continue
-        states = _states_of_needs(state, other)
-        if not any(known in (FAILED, BLOCKED, CANCELLED) for known in states):
-            needs = sum(known not in MET for known in states)
-            work.move(state, other, work.WAITING if needs else READY, moment, needs=needs, reason="")
-            todo += other.dependents
+        if other is not None and other.state == BLOCKED:
+            to, needs, _ = _place(state, other)
+            if to != BLOCKED:
+                work.move(state, other, to, moment, needs=needs, reason="")
+                todo += other.dependents
 
 
-def _states_of_needs(state: State, item: Item) -> list[str]:
-    items = (work.work(state).items.get(f"{TASK}{item.dag}/{need}") for need in needs_of(item.order))
-    return [item.state for item in items if item is not None]
+def _place(state: State, item: Item) -> tuple[str, int, str]:
+    """What a task's needs make of it while it is not done: its state, for how many it waits, and why it is blocked."""
+    items = work.work(state).items
+    needs = [need for name in needs_of(item.order) if (need := items.get(f"{TASK}{item.dag}/{name}")) is not None]
+    vain = next((need for need in needs if need.state in (FAILED, BLOCKED, CANCELLED)), None)
+    waits = sum(need.state not in MET for need in needs)
+    if vain is not None:
+        return BLOCKED, waits, f"needs {vain.name.removeprefix(TASK)}, which is {vain.state}"
+    return work.WAITING if waits else READY, waits, ""
 
 
 def _retry(state: State, record: Record, moment: Moment) -> None:
     item = _item(state, record)
     assert item is not None
-    needs = sum(known not in MET for known in _states_of_needs(state, item))
-    to = work.WAITING if needs and item.state == CANCELLED else READY
-    again = work.move(state, item, to, moment, needs=needs, failures=0, reason=record.body["reason"], node="")
+    to, needs, blocked = _place(state, item)
+    reason = blocked or record.body["reason"]
+    again = work.move(state, item, to, moment, needs=needs, failures=0, reason=reason, node="")
     _unblock(state, again, moment)
 
 
@@ -437,7 +446,7 @@ ROWS = (
     Row("task.skip", "waiting, ready, failed or blocked", APPLIED, "TASK-8", "skipped", _skip),
     Row("task.skip", "otherwise", REFUSED, "TASK-8"),
     Row("task.assign", "neither its author nor an admin", REFUSED, "TASK-8"),
-    Row("task.assign", "to no member", REFUSED, "TASK-8"),
+    Row("task.assign", "to nobody who may claim it", REFUSED, "TASK-8"),
     Row("task.assign", "waiting, ready or blocked", APPLIED, "TASK-8", "assigned", _assign),
     Row("task.assign", "otherwise", REFUSED, "TASK-8"),
 )
@@ -447,7 +456,12 @@ new = dump = load = copy = open_epoch = gone = no_part
 
 
 def propose(state: State, who: str, kind: str, wish: Value) -> Value:
-    """A receipt or finish without a token takes the one that its session holds."""
+    """A receipt or finish without a token takes the one that its session holds; a part is of the DAG that is begun."""
+    if kind == "dag.part" and "record" not in wish:
+        dag = work.work(state).dags.get(wish["dag"])
+        if dag is None or not dag.missing:
+            raise Refused("DAG-4", f"no DAG {wish['dag']} waits for parts", hint="mesh dag submit FILE")
+        return {**wish, "record": dag.record}
     return lease.with_token(state, who, wish)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orxaq_mesh.kinds import lease, node, reactor
-from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words, no_part
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
@@ -48,7 +48,7 @@ CASES: Mapping[str, Case] = {
 }
 
 ROWS = (
-    Row("event.publish", "a follow-up that was written before", APPLIED, "REACTOR-2", "noop"),
+    Row("event.publish", "a follow-up that was written before", APPLIED, "REACTOR-2", "noop", no_part),
     Row("event.publish", "no follow-up that is due", REFUSED, "REACTOR-2"),
     Row("event.publish", "a follow-up that is not under its lease", REFUSED, "REACTOR-3"),
     Row("event.publish", "otherwise", APPLIED, "EVENT-1", "published", _count),

@@ -1,6 +1,6 @@
 """Mappings of reactors: from an event to what follows from it. Data, not code.
 
-Knows: conditions on an event's facts, templates, the choice of the best of several.
+Knows: conditions on an event's facts, templates, the choice of the best of several, what is no rule.
 Knows not: records, the ledger.
 
     rule = {"on": {"topic": "lanes", "type": "failed"}, "where": {"payload.failed": {"at_least": 3}},
@@ -33,8 +33,38 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "at_least": lambda found, want: is_number(found) and is_number(want) and found >= want,
     "at_most": lambda found, want: is_number(found) and is_number(want) and found <= want,
     "in": lambda found, want: isinstance(want, list) and any(same(found, one) for one in want),
-    "exists": lambda found, want: (found is not _MISSING) == bool(want),
+    "exists": lambda found, want: (found is not _MISSING) == (want is True),
 }
+
+
+FIELDS: Mapping[str, frozenset[str]] = {
+    "command": frozenset({"name", "args", "to", "capability", "holder", "priority", "reason"}),
+    "event": frozenset({"topic", "type", "payload"}),
+}
+"""What a follow-up may say; its cause, its id and what its moment asks for are filled in."""
+
+
+def flaw(rule: Value) -> str:
+    """Why this is no rule; empty where it is one. Of a rule that is one `follows` can always say what it gives."""
+    templates = [rule["give"], *([rule["else"]] if "else" in rule else [])]
+    if not isinstance(rule.get("where", {}), Mapping):
+        return "where: no map of conditions"
+    for template in templates:
+        if len(template) != 1:
+            return "give and else: each one command or one event"
+        ((what, body),) = template.items()
+        if not isinstance(body, Mapping) or not body.keys() <= FIELDS[what]:
+            return f"{what}: only {', '.join(sorted(FIELDS[what]))}"
+    return "$best: a path, and perhaps where and by" if _bad_best(templates) else ""
+
+
+def _bad_best(template: Any) -> bool:
+    if isinstance(template, Mapping) and "$best" in template:
+        where, path, by = template.get("where", {}), template["$best"], template.get("by", "")
+        sound = isinstance(where, Mapping) and isinstance(path, str) and isinstance(by, str)
+        return not sound or not template.keys() <= {"$best", "where", "by"}
+    inner = template.values() if isinstance(template, Mapping) else template if isinstance(template, list) else ()
+    return any(map(_bad_best, inner))
 
 
 def at(facts: Any, path: str) -> Any:

@@ -159,6 +159,12 @@ def _sound(key: str) -> bool:
     return True
 
 
+def may_write(state: State, name: str) -> bool:
+    """Whether a node of this name is admitted, and is no observer."""
+    member = members(state).named(name)
+    return member is not None and not WRITERS.isdisjoint(member.roles)
+
+
 def _target(state: State, record: Record) -> Member | None:
     """The key that an admit or revoke is about, as far as it is known."""
     body = record.body

@@ -15,16 +15,19 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from orxaq_mesh import schema
 from orxaq_mesh.kinds import node
 from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
-from orxaq_mesh.kinds.mapping import follows
+from orxaq_mesh.kinds.mapping import flaw, follows
 from orxaq_mesh.kinds.shelf import Shelf
-from orxaq_mesh.record import Record, Value, canonical
+from orxaq_mesh.record import MAX_LINE_BYTES, Record, Value, canonical, type_flaw
 from orxaq_mesh.rules import Rule
 
 NAME = "reactor"
 MAX_DEPTH = 16
 """How long a chain of follow-ups of follow-ups may be."""
+MAX_BODY_BYTES = MAX_LINE_BYTES - 2048
+"""Of a follow-up: the envelope, a lease and a key still have room in its line."""
 
 KINDS = (Kind("reactor.publish", frozenset({node.ADMIN})),)
 
@@ -32,16 +35,16 @@ RULES = (
     Rule(
         "REACTOR-1",
         "A mapping has a version",
-        "A reactor's mapping is published by an admin, with a version that is higher than the one before. It holds for "
-        "events from then on; one without rules ends it.",
+        "A reactor's mapping is published by an admin, with a version that is higher than the one before and rules of which "
+        "each gives one command or one event. It holds for events from then on; one without rules ends it.",
         "Every follow-up must say by which text it came about.",
         "mesh reactor publish examples/follow-ups.yaml",
     ),
     Rule(
         "REACTOR-2",
         "One event, one follow-up",
-        "An applied event for which a rule of a mapping holds makes its follow-up due, under an id that is a hash of "
-        "mapping, version, rule and event. The first record that carries this id and says exactly what the rule gives is "
+        "An applied event for which a rule of a mapping holds makes its follow-up due, if a record can say what the rule "
+        "gives, under an id that is a hash of mapping, version, rule and event. The first record that carries this id and says exactly what the rule gives is "
         "the follow-up; the next ones are noops; one that says something else is refused.",
         "However many nodes see the event, there is one command.",
         "oak, elm and ash all see heartbeat/changed; the ledger has one tick/requested",
@@ -110,10 +113,19 @@ def heard(state: State, record: Record, who: str, moment: Moment, depth: int) ->
             if given is None:
                 continue
             id_ = sha256(f"{name}@{mapping.version} {number} {record.id}".encode()).hexdigest()[:32]
-            (what, body), *_ = given.items()
+            ((what, body),) = given.items()
             kind = "command.issue" if what == "command" else "event.publish"
             due = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch)
-            part.due[id_] = due
+            if _can_be_said(due):
+                part.due[id_] = due
+
+
+def _can_be_said(due: Due) -> bool:
+    """Whether a record can say this: what an event's payload was filled in with may be too long, too deep, of a wrong type."""
+    body = body_of(due) | ({"until": 1} if due.kind == "command.issue" else {})
+    return (
+        len(canonical(body)) < MAX_BODY_BYTES and type_flaw(body, depth=2) is None and schema.fits_body(due.kind, body)
+    )
 
 
 def body_of(due: Due) -> Value:
@@ -158,6 +170,12 @@ def _not_newer(state: State, record: Record, moment: Moment) -> bool:
     return known is not None and record.body["version"] <= known.version
 
 
+def _flaw(record: Record) -> str:
+    """What is wrong with a mapping, the first thing."""
+    found = ((number, flaw(rule)) for number, rule in enumerate(record.body["rules"]))
+    return next((f"rule {number}: {why}" for number, why in found if why), "")
+
+
 def _publish(state: State, record: Record, moment: Moment) -> None:
     body = record.body
     mapping = Rules(body["version"], record.id, tuple(body["rules"]))
@@ -166,11 +184,13 @@ def _publish(state: State, record: Record, moment: Moment) -> None:
 
 CASES: Mapping[str, Case] = {
     "its version is not higher": _not_newer,
+    "one of its rules is none": lambda state, record, moment: bool(_flaw(record)),
     "otherwise": lambda state, record, moment: True,
 }
 
 ROWS = (
     Row("reactor.publish", "its version is not higher", REFUSED, "REACTOR-1"),
+    Row("reactor.publish", "one of its rules is none", REFUSED, "REACTOR-1"),
     Row("reactor.publish", "otherwise", APPLIED, "REACTOR-1", "published", _publish),
 )
 
@@ -217,7 +237,7 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     body = record.body
     if verdict.rule == "REACTOR-1":
         known = reactors(state).mappings.get(body["reactor"])
-        what = f"{body['reactor']} has version {known.version if known else 0}: publish a higher one"
+        what = _flaw(record) or f"{body['reactor']} has version {known.version if known else 0}: publish a higher one"
         return Words(what, "mesh reactor list", {"reactor": body["reactor"]})
     texts = {
         "REACTOR-2": f"no follow-up {body.get('reaction')} is due that says this",
