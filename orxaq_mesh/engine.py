@@ -533,6 +533,8 @@ class Engine:
             known = claim_of(self.ledger.state, self.pen.me.name, intent.wish["session"])
             if known is None or known.name != held.name:  # what it held before is finished, and that is not sealed yet
                 return []
+            if self.duties.believed_until_ms(known) <= now.ms:  # TIME: it may be another's by now; first it is renewed
+                return []
             return [self._tell(intent, answers.granted(self.ledger.state, known))]
         choice = self.choosing.next(state, intent.wish, self.pen.pending, watch, now.ms, self.pace.waiting_ms)
         if choice is None:

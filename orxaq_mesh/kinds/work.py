@@ -259,13 +259,19 @@ def frontier(state: State, most: int | None = None) -> list[str]:
     return [name for _, name in islice(work(state).ready, most)]
 
 
-def owner(state: State, item: Item) -> str:
-    """Whose turn it is to do this: by rendezvous hashing among those who may; empty where nobody offers it."""
+def turns(state: State, item: Item) -> list[str]:
+    """Whose turn it is to do this, and whose after that: by rendezvous hashing among those who offer it."""
     if item.to or item.holder:
         held = state.slices["lease"].by_name.get(item.holder)
-        return item.to or (held.holder if held is not None else "")
+        only = item.to or (held.holder if held is not None else "")
+        return [only] if only else []
     known = (name for name, offer in work(state).offers.items() if item.capability in ("", *offer.capabilities))
-    return max(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), default="")
+    return sorted(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), reverse=True)
+
+
+def owner(state: State, item: Item) -> str:
+    """Whose turn it is; empty where nobody offers it."""
+    return next(iter(turns(state, item)), "")
 
 
 def author(state: State, item: Item) -> str:
