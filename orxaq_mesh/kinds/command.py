@@ -201,4 +201,7 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         return Words(what, "mesh dispatch --help", {"name": body["name"]})
     name = body["under"]["lease"] if "under" in body else COMMAND + body["command"]
     item = work.work(state).items.get(name)
-    return Words(f"{name}: {work.item_words(item, name)}", "mesh command list", {"command": name.removeprefix(COMMAND)})
+    what = f"{name}: {work.item_words(item, name)}"
+    if item is not None and record.kind == "command.cancel" and _of_another(state, record, Moment(0)):
+        what = f"{name} is {item.order['by']}'s: only {item.order['by']} or an admin calls it back"
+    return Words(what, "mesh command list", {"command": name.removeprefix(COMMAND)})

@@ -451,6 +451,8 @@ ROWS = (
     Row("task.assign", "otherwise", REFUSED, "TASK-8"),
 )
 
+_NOW = Moment(0)  # the cases that words ask again do not look at it
+
 new = dump = load = copy = open_epoch = gone = no_part
 """What is known of DAGs is work's."""
 
@@ -477,14 +479,20 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
             "TASK-9": f"{body.get('step')} is no step ({body.get('phase')}) of {name}",
         }
         return Words(texts.get(verdict.rule, f"{name} is no task's claim"), f"mesh explain {verdict.rule}", facts)
+    dag = part.dags.get(str(body.get("task") or body.get("dag") or "").partition("/")[0])
+    if dag is not None and verdict.rule in ("TASK-8", "DAG-5") and _of_another(state, record, _NOW):
+        what = f"{dag.name} is {dag.author}'s: only {dag.author} or an admin may do this"
+        return Words(what, f"mesh explain {verdict.rule}", {**facts, "author": dag.author})
     if "task" in body:
-        item = part.items.get(TASK + body["task"])
-        return Words(f"{body['task']}: {work.item_words(item, body['task'])}", f"mesh explain {verdict.rule}", facts)
-    dag = part.dags.get(body["dag"])
+        item, to = part.items.get(TASK + body["task"]), body.get("to", "")
+        what = f"{body['task']}: {work.item_words(item, body['task'])}"
+        if to and not node.may_write(state, to):
+            what = f"{to} is no node of this fleet that may claim work"
+        return Words(what, f"mesh explain {verdict.rule}", facts)
     texts = {
         "DAG-2": f"{body['dag']} is at work since epoch {dag.since if dag else 0}, submitted by {dag.author if dag else ''}",
         "DAG-3": flaws([*(dag.drafts if dag and record.kind == "dag.part" else ()), *body.get("tasks", ())]),
         "DAG-4": f"part {body.get('part')} of {body['dag']} is not the one that comes next",
-        "DAG-5": f"{body['dag']}: nothing of it can be cancelled by this node",
+        "DAG-5": f"nothing of {body['dag']} can be cancelled: " + ("all of it has ended" if dag else "it is unknown"),
     }
     return Words(texts.get(verdict.rule, str(body["dag"])), f"mesh explain {verdict.rule}", facts)
