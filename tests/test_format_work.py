@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from orxaq_mesh import kinds, schema
 from orxaq_mesh.kinds import dag, mapping
+from orxaq_mesh.kinds.reactor import body_of, reactors
 from orxaq_mesh.record import canonical
 from orxaq_mesh.schema import document
 from tests import format_page
-from tests.builder import secret
+from tests.builder import Pen, secret
 from tests.test_format import agree
 from tests.toil import Toil, rule, value
+from tests.twins import Twins
 
 import lines  # isort: skip
 import reacting  # isort: skip
@@ -67,6 +70,40 @@ def test_DAG_3_two_implementations_agree_on_what_a_dag_is() -> None:
         assert working.is_dag(tasks) == (not dag.flaws(tasks)), tasks
         flawed += bool(dag.flaws(tasks))
     assert flawed > 100
+
+
+def reacting_fleet(template: Any) -> tuple[Twins, Pen]:
+    """A fleet whose mapping answers every event with this payload."""
+    twins = Twins(0)
+    twins.open()
+    give = {"event": {"topic": "t", "type": "u", "payload": template}}
+    twins.say(twins.pens["oak"], "reactor.publish", {"reactor": "r", "version": 1, "rules": [{"on": {}, "give": give}]})
+    return twins, twins.pens["oak"]
+
+
+def test_REACTOR_4_two_implementations_agree_on_where_a_chain_ends() -> None:
+    twins, oak = reacting_fleet("$payload")
+    body, written = {"topic": "t", "type": "u", "payload": 0}, 0
+    while twins.say(oak, "event.publish", body) and (due := [*reactors(twins.ours).due.values()]):
+        body, written = body_of(due[0]), written + 1
+    assert written == 16
+    assert twins.of_ours() == twins.of_theirs()
+
+
+@pytest.mark.parametrize("payload", [lambda n: "x" * (31_654 + n), nested], ids=["size", "depth"])
+def test_REACTOR_2_two_implementations_agree_on_what_no_record_can_say(payload: Callable[[int], Any]) -> None:
+    twins, oak = reacting_fleet(["$payload", ["$payload"]])
+    found = set()
+    for number in range(15):
+        before = len(reactors(twins.ours).due)
+        twins.say(oak, "event.publish", {"topic": "t", "type": "v", "payload": payload(number)})
+        found.add(len(reactors(twins.ours).due) - before)
+    assert twins.of_ours() == twins.of_theirs()
+    assert found == {0, 1}
+
+
+def nested(deep: int) -> Any:
+    return [nested(deep - 1)] if deep else 0
 
 
 JUNK: tuple[Any, ...] = (
