@@ -6,8 +6,8 @@ Laws: TIME (a pause before another attempt, a silence: both counted on one's own
 
 Own turns go first, in the frontier's order. What is another's turn is stolen when it was left lying for a while, from
 whoever has most of it lying; work whose runner went silent for its ttl is taken over. So work that somebody may do
-waits at most until its owner or, STEAL_PAUSES readings later, any idle node that offers it has done what is ahead of
-it in the frontier; and what was ready 72 epochs earlier is ahead of everything (`work.Item.rank`).
+waits at most until its owner or, STEAL_PAUSES readings later and one more for each node whose turn comes before its own,
+any idle node that offers it has done what is ahead of it in the frontier; and what was ready 72 epochs earlier is ahead of everything (`work.Item.rank`).
 
     choosing.next(state, {"authors": ["oak"], ...}, pending, watch, now_ms, pause_ms)     # Choice("lease.acquire", {...})
 """
@@ -46,7 +46,7 @@ class Choosing:
     def __init__(self, name: str) -> None:
         self.name = name
         self.seen: dict[tuple[str, int], int] = {}
-        self._owners: dict[str, str] = {}
+        self._turns: dict[str, list[str]] = {}
         self._offers: object = None
 
     def next(
@@ -61,7 +61,7 @@ class Choosing:
         asked = {record.body.get("lease") for record in pending if record.kind.startswith("lease.")}
         fit = [item for item in self._ready(state, now_ms) if item.name not in asked and self._may(state, item, wish)]
         mine = [item for item in fit if self._owner(state, item) == self.name]
-        for item in mine or self._others(state, fit, now_ms - STEAL_PAUSES * pause_ms):
+        for item in mine or self._others(state, fit, now_ms, pause_ms):
             rested = now_ms - self.seen[item.name, item.since]
             extra = {"watched_ms": rested} if item.failures else {}
             if not work.refusal(state, item.name, self.name, Moment(state.epoch + 1), extra):
@@ -70,7 +70,7 @@ class Choosing:
 
     def _ready(self, state: State, now_ms: int) -> list[work.Item]:
         """The head of the frontier; when each was seen first is noted."""
-        items = [work.work(state).items.get(name) for name in work.frontier(state)[:HORIZON]]
+        items = [work.work(state).items.get(name) for name in work.frontier(state, HORIZON)]
         ready = [item for item in items if item is not None]
         before, self.seen = self.seen, {}
         for item in ready:
@@ -91,20 +91,34 @@ class Choosing:
         return item.order["name"] in wish["commands"] or item.to == self.name
 
     def _owner(self, state: State, item: work.Item) -> str:
+        return next(iter(self._whose(state, item)), "")
+
+    def _whose(self, state: State, item: work.Item) -> list[str]:
+        """`work.turns`, remembered while the offers stay as they are."""
         offers = work.work(state).offers
         if self._offers != offers:
-            self._offers, self._owners = dict(offers), {}
+            self._offers, self._turns = dict(offers), {}
         if item.to or item.holder:
-            return work.owner(state, item)
-        if item.name not in self._owners:
-            self._owners[item.name] = work.owner(state, item)
-        return self._owners[item.name]
+            return work.turns(state, item)
+        if item.name not in self._turns:
+            self._turns[item.name] = work.turns(state, item)
+        return self._turns[item.name]
 
-    def _others(self, state: State, fit: list[work.Item], since_ms: int) -> list[work.Item]:
-        """What others have left lying: first of who has most of it."""
-        lying = [item for item in fit if self.seen[item.name, item.since] <= since_ms]
-        queues = Counter(self._owner(state, item) for item in lying)
-        return sorted(lying, key=lambda item: (-queues[self._owner(state, item)], item.rank))
+    def _place(self, state: State, item: work.Item) -> int:
+        """How many have their turn before this node; at least the owner."""
+        whose = self._whose(state, item)
+        return max(1, whose.index(self.name) if self.name in whose else len(whose))
+
+    def _others(self, state: State, fit: list[work.Item], now_ms: int, pause_ms: int) -> list[work.Item]:
+        """What others have left lying: first of who has most of it. Each thief comes at its own time, to its own piece."""
+        lying: list[tuple[int, work.Item]] = []
+        for item in fit:
+            place = self._place(state, item)
+            if now_ms - self.seen[item.name, item.since] >= (STEAL_PAUSES + place - 1) * pause_ms:
+                lying.append((place, item))
+        queues = Counter(self._owner(state, item) for _, item in lying)
+        lying.sort(key=lambda found: (-queues[self._owner(state, found[1])], found[0], found[1].rank))
+        return [item for _, item in lying]
 
     def _silent(self, state: State, wish: Value, asked: Collection[object], watch: Watch) -> Iterator[Choice]:
         for held in leases(state).by_name.values():

@@ -2,7 +2,8 @@
 
 Knows: what keys and tokens of well-known makers look like, and fields whose name says that they hold a secret.
 Knows not: records, who asks, what is done about it. It never repeats what it found: only where, and by which rule.
-A ledger is for ever and for everybody (mission row 43), so a wrong "yes" costs a person one rewording, a wrong "no" a key.
+A ledger is for ever and for everybody, so a wrong "yes" costs a person one rewording, a wrong "no" a
+key.
 
     find({"env": {"NPM": "npm_" + 36 * "a"}})      # [Found(path="env.NPM", rule="npm-token")]
     find({"password": "${DB_PASSWORD}"})           # []: it names a secret, and is none
@@ -35,7 +36,8 @@ _TOKENS: Final = {
     "npm_token": r"npm_[A-Za-z0-9]{36}",
     "pypi_token": r"pypi-AgE[A-Za-z0-9_-]{50}",
     "stripe_key": r"[rs]k_(?:live|test)_[A-Za-z0-9]{16}|whsec_[A-Za-z0-9]{32}",
-    "model_key": rf"sk-(?:ant|proj|or|svcacct|admin)-[A-Za-z0-9_-]{{20}}|sk-[A-Za-z0-9]{{32,64}}{_RIGHT}|hf_[A-Za-z]{{34}}",
+    "model_key": rf"sk-(?:ant|proj|or|svcacct|admin)-[A-Za-z0-9_-]{{20}}|sk-[A-Za-z0-9]{{32,64}}{_RIGHT}"
+    r"|hf_[A-Za-z]{34}",
     "age_key": r"AGE-SECRET-KEY-1[A-Z0-9]{58}",
     "jwt": r"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{16}",
 }
@@ -71,14 +73,18 @@ _FIELD: Final = re.compile(rf"(?:{_NAMES}|token)$", re.IGNORECASE)
 _PLACEHOLDER: Final = re.compile(
     r"[$%<{\[(]|(?:[*xX.\-_#?]|\\\*)+$|(?:your|my|the|some|a|an)[-_ ]|(?:env|vault|op|file|ref|keyring|secret)s?[:.]"
     r"|(?:os\.|process\.|self\.|config\.|settings\.|args\.|/|\./|~/)"
-    r"|(?:required|optional|disabled|enabled|string|unknown|hidden|redacted|removed|masked|changed?|example|dummy|sample"
-    r"|change[-_]?me|replace[-_]?me|pass(?:word|wd|phrase)?|placeholder|secrets?|tokens?|credentials?|none|null|true|false"
-    r"|undefined|required|rotated|revoked|expired|invalid|missing|prompt)\W*$",
+    r"|(?:required|optional|disabled|enabled|string|unknown|hidden|redacted|removed|masked|changed?|example|dummy"
+    r"|sample"
+    r"|change[-_]?me|replace[-_]?me|pass(?:word|wd|phrase)?|placeholder|secrets?|tokens?|credentials?"
+    r"|none|null|true|false|undefined|rotated|revoked|expired|invalid|missing|prompt)\W*$",
     re.IGNORECASE,
 )
 _REFERENCE: Final = re.compile(r"\$\{|\$\(|\{\{")
-# A fencing token is no secret: an epoch, or an epoch and a seal's id; nor is an id alone.
-_FENCING: Final = re.compile(r"[0-9]{1,16}(?::[0-9a-f]{0,64})?|[0-9a-f]{64}")
+# A fencing token is no secret: an epoch, or an epoch and a seal's id; nor is an id alone, of ours or of anybody's.
+_FENCING: Final = re.compile(
+    r"[0-9]{1,16}(?::[0-9a-f]{0,64})?|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",
+    re.IGNORECASE,
+)
 _DIGIT: Final = re.compile("[0-9]")
 _CODE: Final = re.compile(r"[(\[<{`]|::|\.\w{1,40}\.")
 _LEAST: Final = 8
@@ -89,7 +95,7 @@ def find(value: Any) -> list[Found]:
     """Every place of a JSON value at which a credential stands, in the value's own order; each with its rule.
 
     Args:
-        value: what `orjson.loads` makes: objects, arrays, strings, numbers, booleans, null. Names of fields are asked too.
+        value: what `orjson.loads` makes. Names of fields are asked too.
     """
     found: dict[Found, None] = {}
     waiting: list[tuple[str, str, Any]] = [("", "", value)]

@@ -138,6 +138,7 @@ class Duties:
         if member is None or not member.admitted or WRITERS.isdisjoint(member.roles):
             return
         spoken_for = {record.body.get("lease") for record in pending}
+        spoken_for |= {record.body["under"]["lease"] for record in pending if record.kind.endswith(".finish")}
         for hold in self.holds.values():
             held = leases(state).by_name.get(hold.lease)
             if held is None or held.record != hold.record or hold.record not in self.alive or held.name in spoken_for:

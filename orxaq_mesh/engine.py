@@ -528,10 +528,14 @@ class Engine:
     def _choose(self, intent: Intent, now: Now) -> list[Effect]:
         """What is to be done next, for who asked for any work; nothing, while there is nothing."""
         state, watch = self.pen.ahead(self.ledger), self.duties.watch
-        if claim_of(state, self.pen.me.name, intent.wish["session"]) is not None:
+        if (held := claim_of(state, self.pen.me.name, intent.wish["session"])) is not None:
             # It asked before, and never heard the answer; the answer is there when that claim is sealed.
             known = claim_of(self.ledger.state, self.pen.me.name, intent.wish["session"])
-            return [] if known is None else [self._tell(intent, answers.granted(self.ledger.state, known))]
+            if known is None or known.name != held.name:  # what it held before is finished, and that is not sealed yet
+                return []
+            if self.duties.believed_until_ms(known) <= now.ms:  # TIME: it may be another's by now; first it is renewed
+                return []
+            return [self._tell(intent, answers.granted(self.ledger.state, known))]
         choice = self.choosing.next(state, intent.wish, self.pen.pending, watch, now.ms, self.pace.waiting_ms)
         if choice is None:
             return []

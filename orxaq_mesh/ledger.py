@@ -84,7 +84,7 @@ class Ledger:
         proven: log -> two records that its key signed for one seq (law CHAIN).
         forked: the epoch behind which the oldest fork ever seen lies; None: there was none.
         settles: whether what is decided behind the base is let go; else all of it stays to be looked at.
-        wanted: id of a line that seals lack -> the epoch from which they would have to be read again.
+        wanted: id of a line that seals lack which were let go -> the epoch from which they would have to be read again.
         doubted: path -> (the lines that are somebody's, all that the tree has), of files with lines that are nobody's
             so far. They are read again each time: whose author was unknown may be somebody by then (law SET).
         rivals: ids of records in the tree whose place beneath the base another took; no seal took them in.
@@ -104,12 +104,14 @@ class Ledger:
         self.rivals: frozenset[str] = frozenset()
         self.settles = True
         self._anchored = anchored
+        self._held: frozenset[str] | None = None  # after a restart: the seals that were held before it
+        self._incomplete = False
 
     def fork(self) -> Ledger:
         """A ledger that goes on from here on its own; this one stays as it is."""
         twin = Ledger(anchored=self._anchored)
         twin.spine, twin.rivals, twin.settles = self.spine.fork(), self.rivals, self.settles
-        twin.forked = self.forked
+        twin.forked, twin._held = self.forked, self._held
         for name in ("waiting", "offered", "mends", "flaws", "proven", "wanted", "doubted"):
             setattr(twin, name, dict(getattr(self, name)))
         return twin
@@ -120,6 +122,8 @@ class Ledger:
         twin.spine = Spine(base, self.spine.standing.copy())
         twin.settles = self.settles
         twin.recall(self.memo())
+        twin.wanted = {id_: epoch for id_, epoch in self.wanted.items() if epoch < base.epoch}  # the rest is read again
+        twin._held = None
         return twin
 
     def asks_for(self, path: str) -> bool:
@@ -190,18 +194,16 @@ class Ledger:
         sure = self.mends | {path: lines for path, (lines, _) in self.doubted.items()}
         news = News(self.base, whole=self._anchored, sure=sure)
         news.read(self._with_doubted(changes))
-        tip, void = self.state.seal, dict(self.spine.void)
+        tip, void, stood = self.state.seal, dict(self.spine.void), set(self.spine.stood)
         self._find_rivals(news)
-        if (deeper := self._deeper(news, void)) is None:
+        if (deeper := self._deeper(news, void, stood)) is None:
             self.spine.grow(news.records, news.seals)
-            deeper = self._deeper(news, void)  # who signed what is new may be known by now
-        came = news.came()
-        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if id_ not in came}
+            deeper = self._deeper(news, void, stood)  # who signed what is new may be known by now, and more may stand
         if deeper is not None:
             self._hold(news)
             return Reading([], [], [found for file in news.findings.values() for found in file], deeper=deeper)
-        self._anchored = False
         self._sift(news)
+        self._anchored, self._held = False, None
         self._find_pairs(news)
         self.spine.choose()
         self._place_waiting()
@@ -222,7 +224,7 @@ class Ledger:
             if path not in told:
                 yield Rest(path, sure, there)
 
-    def _deeper(self, news: News, void: Mapping[str, int]) -> int | None:
+    def _deeper(self, news: News, void: Mapping[str, int], stood: set[str]) -> int | None:
         """From which epoch what came would have to be judged again; None: nothing beneath the base is touched."""
         if self._anchored or not self.base.epoch:
             return None
@@ -237,8 +239,8 @@ class Ledger:
             half = next((id_ for pair in seal.proofs.values() for id_ in pair if id_ not in records), None)
             if (half or (seal.over and seal.over not in seals)) and is_signed(seal):
                 need.append(0)
-        # What a seal behind the base lacks makes it stand by itself.
-        need += [e for id_ in self.wanted.keys() & news.came() if (e := self.wanted[id_]) < self.base.epoch]
+        came = news.came() | (self.spine.stood.keys() - stood)
+        need += [self.wanted[id_] for id_ in self.wanted.keys() & came]
         if void != self.spine.void and self.forked is not None and self.forked < self.base.epoch:
             need.append(self.forked)
         return min(need, default=None)
@@ -288,12 +290,15 @@ class Ledger:
             self._is_nobodys(record, Finding("SIG", *place, reason), news)
 
     def _want(self, news: News) -> None:
-        """Of the seals that do not stand, those stay that a key signed: what they lack is remembered (law SEAL)."""
+        """Of the seals that do not stand, those stay that a key signed, until what they lack is here (law SEAL)."""
         came = {seal.id for seal in news.seals}
-        self.wanted = {id_: epoch for id_, epoch in self.wanted.items() if id_ not in self.spine.stood}
+        self._incomplete = bool(self.wanted) or not (self.spine.stood or self.base.epoch)
         for id_, broken in list(self.spine.held.items()):
             seal = self.spine.seals[id_]
             if not self.spine.standing.is_signed(seal):
+                continue
+            if self._anchored and self._held is not None and id_ not in self._held:
+                self.spine.drop(seal)  # it was judged where it belongs, and let go, before the restart
                 continue
             if id_ in came and news.is_full(epoch_place(seal.epoch).file):
                 self.spine.drop(seal)
@@ -302,13 +307,11 @@ class Ledger:
                 continue
             if id_ in came and seal.parent not in self.spine.held:
                 news.tell(broken.finding)
-            if broken.lacks is not None:
-                self.wanted[broken.lacks] = min(_parent_epoch(seal), self.wanted.get(broken.lacks, seal.epoch))
+            self._incomplete |= broken.lacks is not None
 
     def _is_nobodys(self, item: Record | Seal, finding: Finding, news: News) -> bool:
         """A line that no known key signed. While seals lack something, whose key is unknown may still prove somebody."""
-        incomplete = bool(self.wanted) or not (self.spine.stood or self.base.epoch)
-        if incomplete and item.log not in self.spine.standing.keys:
+        if self._incomplete and item.log not in self.spine.standing.keys:
             news.put_off(finding.file, item.line)
             return False
         news.found(finding, item.line)
@@ -425,10 +428,19 @@ class Ledger:
             heads = self.state.heads
             beneath = {r.id for r in self.spine.loose() if r.seq <= heads.get(r.log, (0, ""))[0]}
             self.rivals = (self.rivals | beneath) - self.spine.taken()
+            self._let_go()
             self.spine = self.spine.rebase()
         still = self.waiting.keys() | self.spine.seals.keys() | self.spine.extra.keys() | self.spine.records.keys()
         verified = self.spine.standing.verified
         self.spine.standing.verified = {item for item in verified if item[0] in still}
+
+    def _let_go(self) -> None:
+        """Of the seals that do not stand, those behind the tip are kept; of the others, what they lack (law SEAL)."""
+        stays = self.spine.behind(self.state.seal)
+        for id_, broken in self.spine.held.items():
+            if id_ not in stays and broken.lacks is not None:
+                seal = self.spine.seals[id_]
+                self.wanted[broken.lacks] = min(_parent_epoch(seal), self.wanted.get(broken.lacks, seal.epoch))
 
     # What waits for a seal.
 
@@ -581,6 +593,7 @@ class Ledger:
             "extra": [record.line.decode() for record in spine.extra.values()],
             "flaws": flaws,
             "forked": self.forked,
+            "held": sorted(spine.held),
             "keys": keys,
             "mends": {path: _text(right) for path, right in self.mends.items()},
             "proven": proven,
@@ -599,6 +612,7 @@ class Ledger:
         self.forked, self.wanted = memo["forked"], dict(memo["wanted"])
         spine.void, spine.elsewhere = dict(memo["void"]), frozenset(memo["elsewhere"])
         spine.cited = frozenset(memo["cited"])
+        self._held = frozenset(memo["held"])
         self.rivals = frozenset(memo["rivals"])
         for log, keys in memo["keys"].items():
             spine.standing.learn(log, *keys)

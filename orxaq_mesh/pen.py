@@ -14,7 +14,7 @@ from __future__ import annotations
 from orxaq_mesh import answers, fold, kinds
 from orxaq_mesh.effects import Me, Memory, Now
 from orxaq_mesh.errors import Refused
-from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Moment, State
+from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Moment, State, Verdict
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import BadLine, Record, Seal, Value, canonical, unsigned
 from orxaq_mesh.schema import read_record, read_seal
@@ -85,15 +85,19 @@ class Pen:
 
         Raises:
             Refused: a rule says no already. What a stale token asks for under a lease is signed all the same: the
-                attempt belongs into the ledger, where every node fences it.
+                attempt belongs into the ledger, where every node fences it. So does what would be refused for no more
+                than another's suspension: that is true when a seal took it in, and this record brings about the seal.
         """
         draft = self.draft(kind, body, seen, now)
-        state = ledger.next_state
-        verdict, _ = kinds.judge(state, draft, Moment(ledger.next_epoch))
+        moment, state = Moment(ledger.next_epoch), ledger.next_state
+        verdict, _ = kinds.judge(state, draft, moment)
+        if _says_no(verdict, body) and self.me.log not in ledger.proofs():
+            state = ledger.state
+            verdict, _ = kinds.judge(state, draft, moment)
         if verdict.outcome != APPLIED and self.pending:  # it may build on what this node has signed before it
-            later, _ = kinds.judge(self.ahead(ledger), draft, Moment(ledger.next_epoch))
+            later, _ = kinds.judge(self.ahead(ledger), draft, moment)
             verdict = later if later.outcome == APPLIED else verdict
-        if verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body):
+        if _says_no(verdict, body):
             raise answers.refusal(state, draft, verdict)
         record = read_record(self._signed(self._value(kind, body, seen, now)))
         self.last = (record.seq, record.id)
@@ -134,3 +138,7 @@ class Pen:
 
     def _signed(self, value: Value) -> bytes:
         return canonical({**value, "sig": self.me.sign(unsigned(value))})
+
+
+def _says_no(verdict: Verdict, body: Value) -> bool:
+    return verdict.outcome == REFUSED or (verdict.outcome == FENCED and "under" not in body)

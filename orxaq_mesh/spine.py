@@ -334,11 +334,21 @@ class Spine:
         twin.elsewhere, twin.cited = self.elsewhere, self.cited
         if len(self.stood) > len(self.chain):
             twin.elsewhere |= self.taken() - {item.record.id for stood in self.chain for item in stood.judged}
-        for id_, broken in self.held.items():
-            if broken.lacks is not None and (seal := self.seals[id_]).epoch > tip.epoch:
-                twin.seals[id_], twin.held[id_] = seal, broken
-                twin._children.setdefault(seal.parent, []).append(seal)
+        for id_ in self.behind(tip.seal):
+            seal = self.seals[id_]
+            twin.seals[id_], twin.held[id_] = seal, self.held[id_]
+            twin._children.setdefault(seal.parent, []).append(seal)
         return twin
+
+    def behind(self, *seals: str) -> set[str]:
+        """The ids of the held seals that may yet stand, and whose way back leads through such ones to one of these."""
+        found, left = set[str](), list(seals)
+        while left:
+            for seal in self._children.get(left.pop(), ()):
+                if seal.id in self.held and self.held[seal.id].lacks is not None:
+                    found.add(seal.id)
+                    left.append(seal.id)
+        return found
 
 
 def _voters(state: State) -> list[str]:

@@ -310,6 +310,33 @@ def test_SET_a_reading_that_another_one_overtook_is_taken_anew() -> None:
     assert (b.engine.trunk, b.engine.broken) == (tip, None)
 
 
+def _with_a_suspect(b: Bench) -> None:
+    """ash holds the lease, oak waits for it; and two records of ash's for one seq lie in outboxes."""
+    b.command("ash lease.acquire lease=deploy session=a ttl_ms=3000")
+    b.command("oak lease.acquire lease=deploy session=o ttl_ms=3000 queue=true")
+    left = b.hub.pens["ash"].draft("event.publish", {"topic": "t", "type": "left", "payload": {}})
+    b.outbox += [left, b.other("ash", "event.publish", topic="t", type="right", payload={})]
+    b.look()
+
+
+def test_FENCE_no_refusal_tells_of_a_suspension_that_no_seal_took_in() -> None:
+    b = bench()
+    _with_a_suspect(b)
+    answer = told(acquire(b, "a"))["a"]
+    assert (answer.rule, answer.facts["holder"]) == ("LEASE-2", "ash"), "oak holds it once ash is suspended"
+
+
+def test_FENCE_what_another_s_suspension_will_refuse_is_signed_and_brings_it_about() -> None:
+    b = bench()
+    _with_a_suspect(b)
+    take = {"lease": "deploy", "session": "s", "ttl_ms": 3000, "watched_ms": 9000}
+    (publish,) = launched(b.ask("a", "lease.take", **take))
+    assert publish.seal is not None
+    assert list(publish.seal.proofs) == [b.hub.pens["ash"].log]
+    answer = told(b.committed())["a"]
+    assert (answer.verdict, answer.rule, answer.facts["holder"]) == ("refused", "LEASE-8", "oak")
+
+
 def test_LIVE_a_holder_whose_last_word_lies_in_its_outbox_is_taken_over_too() -> None:
     b = bench()
     b.command("oak lease.acquire lease=deploy session=o ttl_ms=3000")

@@ -148,6 +148,51 @@ def test_C32_a_seal_that_was_let_wait_costs_no_reading_anew_when_its_record_come
         assert verdicts(found)[missing.id].outcome == "applied"
 
 
+def test_C32_a_record_comes_for_a_seal_on_a_side_as_high_as_the_tip() -> None:
+    trunk = fleet("elm")
+    first = word(trunk.pens["elm"])
+    ours, theirs = side_of(trunk), side_of(trunk)
+    ours.seal(first)
+    (vote,) = say(ours, "oak")
+    for record in (vote, first):
+        theirs.seal(record, by=theirs.pens["elm"])
+    missing = word(theirs.pens["elm"])
+    closing = seal(theirs, missing, by="elm")
+    both = laid(merged(ours.files, theirs.files), closing)
+    along = reader(trunk, trunk.files, both)
+    assert (along.ledger.state.seal, along.ledger.base.epoch) == (ours.ledger.state.seal, ours.ledger.state.epoch)
+    found = same(trunk, trunk.files, both, laid(both, missing)).ledger
+    assert closing.id in found.spine.stood
+
+
+def test_SEAL_a_seal_over_one_that_stands_by_now_stands_for_who_reads_along() -> None:
+    trunk = fleet("elm")
+    older = side_of(trunk)
+    late = word(older.oak)
+    say(trunk, "elm")
+    missing = word(trunk.pens["elm"])
+    closing = seal(trunk, missing, by="elm")
+    over = seal(older, late, over=closing.id, epoch=closing.epoch + 1)
+    early = laid(trunk.files, closing, over, late)
+    found = same(trunk, trunk.files, early, laid(early, missing)).ledger
+    assert {closing.id, over.id} <= found.spine.stood.keys()
+
+
+def test_SEAL_a_seal_that_never_stood_is_read_anew_by_nobody() -> None:
+    trunk = fleet("elm")
+    older = side_of(trunk)
+    wrong = seal(older, word(older.oak), epoch=9)
+    say(trunk, "elm")
+    found = same(trunk, trunk.files, laid(trunk.files, wrong))
+    read = found.deeper
+    for _ in range(3):
+        say(trunk, "elm", "oak")
+        found.restart()
+        found.read(merged(found.tree, trunk.files))
+    assert found.deeper == read
+    assert found.shown() == reader(trunk, found.tree).shown()
+
+
 def test_EPOCH_a_seal_over_a_side_that_was_let_go_long_ago_stands_for_all() -> None:
     trunk = fleet("elm", "ash")
     ours, theirs = side_of(trunk), side_of(trunk)

@@ -123,7 +123,9 @@ def heard(state: State, record: Record, who: str, moment: Moment, depth: int) ->
 def _can_be_said(due: Due) -> bool:
     """Whether a record can say this: what an event's payload was filled in with may be too long, too deep, of a wrong type."""
     body = body_of(due) | ({"until": 1} if due.kind == "command.issue" else {})
-    return len(canonical(body)) < MAX_BODY_BYTES and type_flaw(body, depth=2) is None and schema.fits_body(due.kind, body)
+    return (
+        len(canonical(body)) < MAX_BODY_BYTES and type_flaw(body, depth=2) is None and schema.fits_body(due.kind, body)
+    )
 
 
 def body_of(due: Due) -> Value:

@@ -1,20 +1,25 @@
-"""A dict that is cheap to copy: a copy shares what neither of the two has changed since.
+"""A dict and a sorted list that are cheap to copy: a copy shares what neither of the two has changed since.
 
-Knows: names and values.
+Knows: names and values, and what is less than what.
 Knows not: what they are. Values must not be changed in place.
 
     twin = shelf.copy()          # costs the same however many there are
     twin["a"] = 1                # shelf is as it was
+    ranks.add((3, "b"))          # in its place, among however many
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from itertools import chain
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+S = TypeVar("S", bound=tuple[Any, ...])
 
 _BUCKETS = 512
+_RUN = 256
 
 
 class Shelf(Generic[T]):
@@ -69,3 +74,46 @@ class Shelf(Generic[T]):
     def values(self) -> Iterator[T]:
         """All values, sorted by their names."""
         return (value for _, value in self.items())
+
+
+class Ranks(Generic[S]):
+    """Different tuples, sorted, in runs of at most `2 * _RUN` that are never changed, only replaced."""
+
+    __slots__ = ("_runs",)
+
+    def __init__(self, values: Iterable[S] = ()) -> None:
+        every = sorted(values)
+        self._runs = [tuple(every[at : at + _RUN]) for at in range(0, len(every), _RUN)]
+
+    def copy(self) -> Ranks[S]:
+        """One that shares nothing changeable with this."""
+        twin: Ranks[S] = Ranks()
+        twin._runs = list(self._runs)
+        return twin
+
+    def add(self, value: S) -> None:
+        """Put it into its place."""
+        number = self._place(value)
+        run = list(self._runs[number]) if self._runs else []
+        insort(run, value)
+        halves = [run] if len(run) <= 2 * _RUN else [run[:_RUN], run[_RUN:]]
+        self._runs[number : number + 1] = map(tuple, halves)
+
+    def discard(self, value: S) -> None:
+        """Without it; as it was, where it is not there."""
+        number = self._place(value)
+        run = self._runs[number] if self._runs else ()
+        at = bisect_left(run, value)
+        if run[at : at + 1] == (value,):
+            rest = run[:at] + run[at + 1 :]
+            self._runs[number : number + 1] = [rest] if rest else []
+
+    def _place(self, value: S) -> int:
+        """Which run it belongs to."""
+        return max(0, bisect_right(self._runs, value, key=lambda run: run[0]) - 1)
+
+    def __iter__(self) -> Iterator[S]:
+        return chain.from_iterable(self._runs)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs))

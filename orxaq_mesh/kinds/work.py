@@ -5,21 +5,21 @@ Knows not: what a claim is made of: it is a lease, named `task:<dag>/<task>` or 
 (token, fence, renewal, watched silence). `lease` asks here whether work may be claimed and tells what came of it.
 Laws: FENCE, TIME (a pause before another attempt is asserted, like silence).
 
-    frontier(state)[:3]                      # the next that are to be done, sorted
+    frontier(state, 3)                       # the next that are to be done, sorted
     refusal(state, "task:release/build", "elm", moment, body)      # "" or the rule that says no
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Mapping
 from hashlib import sha256
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orxaq_mesh.kinds import node
 from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
-from orxaq_mesh.kinds.shelf import Shelf
+from orxaq_mesh.kinds.shelf import Ranks, Shelf
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
@@ -238,7 +238,7 @@ class Work:
 
     def __init__(self) -> None:
         self.items: Shelf[Item] = Shelf()
-        self.ready: list[tuple[int, str]] = []
+        self.ready: Ranks[tuple[int, str]] = Ranks()
         self.offers: dict[str, Offer] = {}
         self.dags: dict[str, Dag] = {}
         self.breaker = Breaker()
@@ -254,18 +254,24 @@ def is_work(name: str) -> bool:
     return name.startswith((TASK, COMMAND))
 
 
-def frontier(state: State) -> list[str]:
-    """The names of all work that can be claimed, first what is to go first."""
-    return [name for _, name in work(state).ready]
+def frontier(state: State, most: int | None = None) -> list[str]:
+    """The names of the work that can be claimed, first what is to go first; at most so many."""
+    return [name for _, name in islice(work(state).ready, most)]
+
+
+def turns(state: State, item: Item) -> list[str]:
+    """Whose turn it is to do this, and whose after that: by rendezvous hashing among those who offer it."""
+    if item.to or item.holder:
+        held = state.slices["lease"].by_name.get(item.holder)
+        only = item.to or (held.holder if held is not None else "")
+        return [only] if only else []
+    known = (name for name, offer in work(state).offers.items() if item.capability in ("", *offer.capabilities))
+    return sorted(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), reverse=True)
 
 
 def owner(state: State, item: Item) -> str:
-    """Whose turn it is to do this: by rendezvous hashing among those who may; empty where nobody offers it."""
-    if item.to or item.holder:
-        held = state.slices["lease"].by_name.get(item.holder)
-        return item.to or (held.holder if held is not None else "")
-    known = (name for name, offer in work(state).offers.items() if item.capability in ("", *offer.capabilities))
-    return max(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), default="")
+    """Whose turn it is; empty where nobody offers it."""
+    return next(iter(turns(state, item)), "")
 
 
 def author(state: State, item: Item) -> str:
@@ -363,10 +369,7 @@ def change(state: State, item: Item, **changes: Any) -> Item:
 
 def _count(part: Work, item: Item, by: int) -> None:
     if item.state == READY:
-        if by > 0:
-            insort(part.ready, item.rank)
-        else:
-            del part.ready[bisect_left(part.ready, item.rank)]
+        (part.ready.add if by > 0 else part.ready.discard)(item.rank)
     if (dag := part.dags.get(item.dag)) is not None:
         dag.counts[item.state] = dag.counts.get(item.state, 0) + by
         if item.state == RUNNING:
@@ -460,10 +463,8 @@ def load(data: Any) -> Work:
         part.items[item.name] = item
         items.append(item)
     for item in items:
-        if item.state == READY:
-            part.ready.append(item.rank)
         _tally(part, item)
-    part.ready.sort()
+    part.ready = Ranks(item.rank for item in items if item.state == READY)
     part.offers = {name: Offer(tuple(capabilities), slots) for name, capabilities, slots in data["offers"]}
     part.breaker = Breaker(*data["breaker"])
     return part
@@ -478,7 +479,7 @@ def _tally(part: Work, item: Item) -> None:
 
 def copy(part: Work) -> Work:
     twin = Work()
-    twin.items, twin.ready, twin.offers = part.items.copy(), list(part.ready), dict(part.offers)
+    twin.items, twin.ready, twin.offers = part.items.copy(), part.ready.copy(), dict(part.offers)
     twin.breaker = part.breaker
     for name, dag in part.dags.items():
         same = twin.dags[name] = Dag(name)

@@ -31,6 +31,9 @@ LEFT_GRACE_MS: Final = 500
 _TICK_S: Final = 0.05
 _TELL_MS: Final = 100
 _PART: Final = 64 * 1024
+_QUEUE_PARTS: Final = 16
+_PARTS_ON_THE_WAY: Final = 2 * _QUEUE_PARTS
+"""More than queue, pumps and pipes hold together: so much may have been said before the end and not been heard yet."""
 _ROWS_COLUMNS: Final = (24, 80)
 _OF_THE_MACHINE: Final = frozenset(
     getattr(errno, name, -1) for name in "EAGAIN ENOMEM ETXTBSY EMFILE ENFILE ENOSPC EDQUOT EIO EINTR".split()
@@ -56,6 +59,10 @@ class Child:
         pty: whether it runs on a terminal.
         clock: for limits and durations.
 
+    Attributes:
+        held: the numbers of the streams that somebody still holds, once it is finished.
+        whole: whether nobody of its session is left, once it is finished.
+
     Raises:
         NoProgram: there is no such program, or it cannot be run.
         CannotStart: the machine could not; another try may do.
@@ -72,12 +79,14 @@ class Child:
         clock: Clock,
     ) -> None:
         self._clock, self._outputs = clock, outputs
-        self._parts: queue.Queue[tuple[int, bytes]] = queue.Queue(16)
+        self._parts: queue.Queue[tuple[int, bytes]] = queue.Queue(_QUEUE_PARTS)
         self._pumps: list[_Pump] = []
-        self._begun_ms = self._told_ms = self._ended_ms = clock.now_ms()
+        self._begun_ms = self._told_ms = clock.now_ms()
+        self._ended_ms: int | None = None
         self._process = self._start(command, folder, environment, pty=pty)
         self._open = set(range(len(self._pumps)))
         self.held: frozenset[int] = frozenset()
+        self.whole = True
 
     @property
     def pid(self) -> int:
@@ -92,12 +101,12 @@ class Child:
     @property
     def duration_ms(self) -> int:
         """From its start until it was seen to have ended."""
-        return self._ended_ms - self._begun_ms
+        return (self._clock.now_ms() if self._ended_ms is None else self._ended_ms) - self._begun_ms
 
     def watch(self, stop: threading.Event, limit_ms: int) -> str:
         """Listen until the command ends, its time is up, or `stop` is set."""
         until = self._begun_ms + limit_ms
-        while self._process.poll() is None:
+        while not self._has_ended():
             if stop.is_set():
                 return STOPPED
             if self._clock.now_ms() >= until:
@@ -107,7 +116,6 @@ class Child:
             else:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_TICK_S)
-        self._ended_ms = self._clock.now_ms()
         return EXITED
 
     def finish(self, outcome: str, grace_ms: int) -> None:
@@ -116,10 +124,11 @@ class Child:
             self._hear_out()  # a `tee` of a shell's is a moment behind it
             grace_ms = min(grace_ms, LEFT_GRACE_MS)
         if outcome != EXITED or group.living(self.pid):
-            group.end(self.pid, grace_ms, self._clock, self._listen_and_note)
+            self.whole = group.end(self.pid, grace_ms, self._clock, self._listen_and_note)
             self._hear_out()
         with contextlib.suppress(subprocess.TimeoutExpired):  # who sleeps in the kernel is not waited for
             self._process.wait(LEFT_GRACE_MS / 1000)
+        self._has_ended()
         self._leave()
 
     def kill(self) -> None:
@@ -160,7 +169,7 @@ class Child:
     def _listen(self, timeout_s: float) -> None:
         """Take in one part of what is said; tell what waits if nothing more was said, or long enough ago."""
         with contextlib.suppress(queue.Empty):
-            number, data = self._parts.get(timeout=timeout_s)
+            number, data = self._parts.get(timeout_s > 0, timeout_s)
             if data:
                 self._outputs[number].feed(data)
             else:
@@ -172,29 +181,33 @@ class Child:
                 output.flush()
 
     def _listen_and_note(self, timeout_s: float) -> None:
-        """The same, while the command is being ended: notes when it did."""
         self._listen(timeout_s)
-        if self._process.returncode is None:
-            self._process.poll()
+        self._has_ended()
+
+    def _has_ended(self) -> bool:
+        """Whether the command itself has; the first time that it is seen is when it did."""
+        if self._ended_ms is None and self._process.poll() is not None:
             self._ended_ms = self._clock.now_ms()
+        return self._ended_ms is not None
 
     def _hear_out(self) -> None:
-        until = self._clock.now_ms() + LEFT_GRACE_MS
-        while self._open and self._clock.now_ms() < until:
+        """Listen until the streams end, or their time is up and what was said before that is heard."""
+        until, late = self._clock.now_ms() + LEFT_GRACE_MS, 0
+        while self._open and (self._clock.now_ms() < until or (late < _PARTS_ON_THE_WAY and not self._parts.empty())):
+            late += self._clock.now_ms() >= until
             self._listen(_TICK_S)
 
     def _leave(self) -> None:
         """Let go of streams that somebody outside the session holds: they are read on, into nothing."""
-        self.held = frozenset(self._open)
         for pump in self._pumps:
             pump.left.set()
-        with contextlib.suppress(queue.Empty):
-            while True:  # a pump that waits to hand over finds room, once
-                self._parts.get_nowait()
+        while not self._parts.empty():  # a pump that waits to hand over finds room, once
+            self._listen(0)
+        self.held = frozenset(self._open)
 
 
 class _Pump(threading.Thread):
-    """Reads one stream to its end and closes it. It waits while nobody takes what it has read, and so does the command."""
+    """Reads one stream to its end and closes it; waits while nobody takes what it has read, and so does the command."""
 
     def __init__(self, number: int, fd: int, parts: queue.Queue[tuple[int, bytes]]) -> None:
         super().__init__(name=f"stream-{number}", daemon=True)

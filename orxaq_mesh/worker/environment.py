@@ -21,7 +21,8 @@ ALWAYS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TERM", "TMPDIR")
 _WITHOUT_THESE_NOTHING_STARTS: Final = ("SYSTEMROOT", "PATHEXT", "COMSPEC", "TEMP", "TMP", "USERPROFILE")  # on Windows
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _SECRETIVE: Final = re.compile(
-    "TOKEN|SECRET|PASS(?:WORD|WD|PHRASE)?(?:_|$)|PWD_|CREDENTIAL|(?:^|_)(?:KEY|KEYS|PAT|AUTH|DSN|COOKIE|JWT|PSK|PIN)(?:_|$)"
+    "TOKEN|SECRET|PASS(?:WORD|WD|PHRASE)?(?:_|$)|PWD_|CREDENTIAL"
+    "|(?:^|_)(?:KEY|KEYS|PAT|AUTH|DSN|COOKIE|JWT|PSK|PIN)(?:_|$)"
     "|APIKEY|ACCESSKEY|PGPASS|ASKPASS|AUTHORIZATION|AUTH_SOCK|_URI$|CONNECTION_STRING|KUBECONFIG|NETRC",
     re.IGNORECASE,
 )
@@ -42,8 +43,8 @@ def child_environment(
     Args:
         base: this machine's environment.
         wanted: names on the order's allow-list.
-        env_allow: names on the node's own list. What looks like a credential, and whatever begins with `MESH_`, is given
-            only where both lists name it.
+        env_allow: names on the node's own list. What looks like a credential, and whatever begins with `MESH_`, is
+            given only where both lists name it.
         own: the task's own variables, which stand above all; `MESH_*`.
     """
     allowed, chosen, withheld = frozenset(env_allow), {}, []

@@ -1,10 +1,10 @@
-r"""The events of one attempt, a JSON object a line, numbered without a gap: `exec.jsonl` (mission row 29).
+r"""The events of one attempt, a JSON object a line, numbered without a gap: `exec.jsonl`.
 
 Knows: how events are written so that each number is there once, and read while they are being written.
 Knows not: processes. One worker writes a file at a time; any number may read it.
 
-    {"at":"2026-11-20T09:30:00.000Z","command":["make"],"event":"exec.begin","phase":"run","seq":1,"step":"build","try":1}
-    {"at":"2026-11-20T09:30:00.020Z","event":"exec.chunk","phase":"run","seq":2,"step":"build","stream":"out","text":"cc ..\n"}
+    {"at":"2026-11-20T09:30:00.000Z","event":"exec.begin","command":["make"],..,"seq":1,"step":"build","try":1}
+    {"at":"2026-11-20T09:30:00.020Z","event":"exec.chunk",..,"seq":2,"step":"build","stream":"out","text":"cc\n"}
     {"at":"2026-11-20T09:30:09.000Z","code":0,"event":"exec.end","outcome":"exited",...,"seq":3,"step":"build"}
     {"at":"2026-11-20T09:30:09.010Z","event":"work.end","outcome":"succeeded","seq":4}
 
@@ -170,11 +170,18 @@ def follow(path: Path, stop: threading.Event) -> Iterator[Event]:
         MeshFault: it cannot be read, or an event is damaged or missing.
     """
     seq = offset = 0
+    doubted = b""
     while True:
         stopped = stop.is_set()  # asked before the file is: what was written until then is still given out
         for line in _lines(path, offset):
+            event = _parse(line, seq + 1)
+            if event is None:
+                if line == doubted:
+                    raise _damaged(path, seq + 1)
+                # Half of it may be what a new worker cut off while it was read: only a line that stays so is damaged.
+                doubted, stopped = line, False
+                break
             offset, seq = offset + len(line), seq + 1
-            event = _parse(line, path, seq)
             yield event
             if event["event"] == LAST:
                 return
@@ -196,11 +203,13 @@ def _lines(path: Path, offset: int) -> Iterator[bytes]:
         raise disk_fault("read", path, error) from error
 
 
-def _parse(line: bytes, path: Path, seq: int) -> Event:
+def _parse(line: bytes, seq: int) -> Event | None:
     try:
         event: Event = orjson.loads(line)
-        if event["seq"] == seq and isinstance(event["event"], str):
-            return event
+        return event if event["seq"] == seq and isinstance(event["event"], str) else None
     except (ValueError, TypeError, KeyError):
-        pass
-    raise MeshFault(f"{path}: line {seq} is damaged, or event {seq} is missing", file=str(path), line=seq)
+        return None
+
+
+def _damaged(path: Path, seq: int) -> MeshFault:
+    return MeshFault(f"{path}: line {seq} is damaged, or event {seq} is missing", file=str(path), line=seq)

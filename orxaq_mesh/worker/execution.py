@@ -8,9 +8,9 @@ Laws: QUIET (an argv list; a script goes to `sh` only where the caller made it o
     with ExecutionLog(folder / "exec.jsonl") as log:
         run(step, checkout, environment, log=log, stop=lost)     # Exit(outcome="exited", code=0, ...)
 
-The command's session is found whole: it gets TERM, and KILL after a grace, when its time is up or `stop` is set, and so does
-what is left of it when the command has ended by itself. A process that makes a session of its own has left it: it lives on,
-holds up nobody, and `Stream.held` says that it was there. This is no sandbox.
+The command's session is found whole: it gets TERM, and KILL after a grace, when its time is up or `stop` is set, and
+so does what is left of it when the command has ended by itself. A process that makes a session of its own has left
+it: it lives on, holds up nobody, and `Stream.held` says that it was there. This is no sandbox.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def _attend(
         note.unlink(missing_ok=True)
     code = child.returncode
     number = -code if code is not None and code < 0 else None
-    return Exit(outcome, None if number else code, number, child.duration_ms, out, err)
+    why = "" if child.whole else "a process of its session could not be ended"
+    return Exit(outcome, None if number else code, number, child.duration_ms, out, err, why)
 
 
 def _note(path: Path, pid: int) -> None:

@@ -1,7 +1,8 @@
 """Everybody whom a command started: found by their session, and ended whole.
 
-Knows: sessions and process groups. A command leads a session of its own; whoever makes a group in it (`timeout` does, and a
-shell with job control) is still found, and whoever makes a session of its own (`setsid`, a daemon) has left and is not.
+Knows: sessions and process groups. A command leads a session of its own; whoever makes a group in it (`timeout` does,
+and a shell with job control) is still found, and whoever makes a session of its own (`setsid`, a daemon) has left and
+is not.
 Knows not: why somebody is to end, and how long they may take.
 
     living(4711)                                 # True: somebody of the session that 4711 leads, or led, still lives
@@ -29,7 +30,7 @@ _KILLED_WITHIN_MS: Final = 5_000
 """A process that sleeps in the kernel dies when it wakes; it is not waited for without end."""
 
 
-def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], object]) -> None:
+def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], object]) -> bool:
     """TERM to everybody in a session, KILL to whoever lives after the grace; again, for those just being born.
 
     Args:
@@ -37,6 +38,9 @@ def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], objec
         grace_ms: between the two; 0 is KILL at once.
         clock: measures it.
         wait: lets so many seconds pass, or fewer.
+
+    Returns:
+        Whether nobody is left. Another user's process, or one that sleeps in the kernel, may be.
     """
     if grace_ms:
         _signal(session, signal.SIGTERM)
@@ -49,6 +53,7 @@ def end(session: int, grace_ms: int, clock: Clock, wait: Callable[[float], objec
     while living(session) and clock.now_ms() < until:
         _signal(session, _KILL)
         wait(_POLL_S)
+    return not living(session)
 
 
 def living(session: int) -> bool:
@@ -81,7 +86,7 @@ def _alone(pid: int) -> Iterator[int]:
 
 
 def _from_proc(session: int) -> Iterator[int]:
-    for name in os.listdir(_PROC):  # noqa: PTH208 - a Path for each of a thousand processes takes longer than the look at them
+    for name in os.listdir(_PROC):  # noqa: PTH208 - a Path for each takes longer than the look
         if not name.isdecimal() or _session_of(int(name)) != session:
             continue
         with contextlib.suppress(OSError):
@@ -95,7 +100,9 @@ def _from_ps(session: int) -> Iterator[int]:
     """For systems without /proc: `ps` names the living, the system itself their sessions."""
     command = ["ps", "-A", "-o", "pid=,pgid=,stat="]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_PS_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PS_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return
     for line in done.stdout.split(b"\n"):

@@ -14,14 +14,16 @@ the worker runs one for as long as it works.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from orxaq_mesh.choosing import ANY_WORK
 from orxaq_mesh.effects import Answer, Intent
@@ -37,8 +39,10 @@ from orxaq_mesh.worker.execution import end_left_over
 from orxaq_mesh.worker.own import Own
 
 BELIEF_PAUSE_S = 0.5
-START_S = 30.0
+START_TRIES = 300
+SYNC_LOG = "work-sync.log"
 Say = Callable[[str, Mapping[str, Any]], None]
+T = TypeVar("T")
 
 
 class Wanted(NamedTuple):
@@ -75,6 +79,7 @@ class Worker:
         self._faults: list[MeshError] = []
         self._name = f"work-{os.getpid()}-{secrets.token_hex(3)}"
         self._sync: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
 
     def run(self) -> None:
         """Work until `stop`, or until every slot has been idle for long enough.
@@ -86,7 +91,7 @@ class Worker:
         slots = [threading.Thread(target=self._slot, args=(n,), name=f"slot {n}") for n in range(self.wanted.slots)]
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         try:
-            self._offer(self.wanted.slots)
+            self._patiently(partial(self._offer, self.wanted.slots))
             for thread in (*slots, watch):
                 thread.start()
             for thread in slots:
@@ -113,27 +118,22 @@ class Worker:
     # mesh-sync.
 
     def _reach_sync(self) -> None:
-        if (client := connect(self.home.socket)) is not None:
-            client.close()
-            return
-        argv = [
-            sys.executable,
-            "-c",
-            "from orxaq_mesh.cli import sync_main; sync_main()",
-            "--home",
-            str(self.home.path),
-        ]
-        with (self.home.path / "work-sync.log").open("ab") as log:
-            self._sync = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        clock, wait = Clock(), threading.Event()
-        until_ms = clock.now_ms() + int(START_S * 1000)
-        while (client := connect(self.home.socket)) is None:
-            if self._sync.poll() is not None or clock.now_ms() > until_ms:
-                raise MeshFault("mesh-sync did not start", hint=f"see {log.name}")
-            wait.wait(0.05)
+        """Have a mesh-sync that answers: one that runs, or one of our own; of all slots, one starts it."""
+        tries, wait = itertools.count(1), threading.Event()  # tries, not time: the laptop may sleep in between
+        with self._starting:
+            while (client := connect(self.home.socket)) is None:
+                if next(tries) > START_TRIES:
+                    raise MeshFault("mesh-sync did not start", hint=f"see {self.home.path / SYNC_LOG}")
+                if self._sync is None or self._sync.poll() is not None:  # none yet, or another one held its lock
+                    self._sync = self._started()
+                wait.wait(0.1)
         client.close()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        code = "from orxaq_mesh.cli import sync_main; sync_main()"
+        argv = [sys.executable, "-c", code, "--home", str(self.home.path)]
+        with (self.home.path / SYNC_LOG).open("ab") as log:
+            return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def _leave(self) -> None:
         with contextlib.suppress(MeshError):
@@ -180,7 +180,9 @@ class Worker:
     def _slot(self, number: int) -> None:
         session, filed = f"{self._name}-{number}", Asked()
         try:
-            while not self._stopping.is_set() and (claim := self._patiently(number, session, filed)):
+            while not self._stopping.is_set() and (
+                claim := self._patiently(partial(self._next, number, session, filed))
+            ):
                 filed = self._do(number, claim)
                 if self._stopping.is_set() and filed:
                     for answer, asked in zip(self._ask(filed), filed, strict=True):
@@ -190,17 +192,17 @@ class Worker:
                 self._faults.append(error)
                 self._stopping.set()
 
-    def _patiently(self, number: int, session: str, filed: Asked) -> Claim | None:
-        """`_next`, again where mesh-sync went away: each record has its key, so asking twice files it once."""
+    def _patiently(self, act: Callable[[], T]) -> T | None:
+        """Again where mesh-sync went away: what is filed has its key, so asking twice files it once."""
         for pause_s in (0.25, 0.5, 1, 2, 4):
             try:
-                return self._next(number, session, filed)
+                return act()
             except MeshError as error:
                 if self._stopping.is_set():
                     return None
                 self.say("fault", {"code": error.code, "reason": error.what})
                 self._stopping.wait(pause_s)
-        return self._next(number, session, filed)
+        return act()
 
     def _next(self, number: int, session: str, filed: Asked) -> Claim | None:
         """File what was done, and wait for what is next; None where there is nothing for long enough, or we are to stop."""

@@ -1,6 +1,6 @@
 r"""What a command says: all of it hashed and counted, its end kept, most of it in a file, and live in the events.
 
-Knows: bytes of one stream, bounds, and where a character ends (mission row 29).
+Knows: bytes of one stream, bounds, and where a character ends.
 Knows not: processes, or who reads.
 
     output = Output("out", path, tell=print)

@@ -1,12 +1,12 @@
-"""Receipts: what a step did, small enough for a ledger, and checkable against what is on disk (mission row 26).
+"""Receipts: what a step did, small enough for a ledger, and checkable against what is on disk.
 
 Knows: globs within one folder, files, hashes.
 Knows not: signatures, tasks; which receipts an order expects.
 An artefact is a file within the folder, also by way of a symlink that stays in it. Whatever leads out of it is refused,
 here and when a stranger's receipt is checked.
 
-    told = receipt(step, ended, checkout, ["dist/*.whl"])      # {"artefacts": [{"bytes": .., "path": .., "sha256": ..}], ...}
-    check(told, checkout)                                      # [], or a sentence for each artefact that is gone or differs
+    told = receipt(step, ended, checkout, ["dist/*.whl"])  # {"artefacts": [{"bytes": .., "path": .., ...}], ...}
+    check(told, checkout)                                  # [], or a sentence for each that is gone or differs
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -38,7 +40,7 @@ def receipt(
         step: what was run.
         ended: how it ended.
         folder: where it ran, and what the globs are relative to.
-        artefacts: globs: `*` and `?` within a name, `**` any folders, `[...]` one of some characters. No `..`, not absolute.
+        artefacts: globs: `*` and `?` within a name, `**` any folders, `[...]` one of some. No `..`, not absolute.
         commit: the commit that was worked on, in hex; empty where there is none.
 
     Raises:
@@ -66,10 +68,10 @@ def found(folder: Path, globs: Iterable[str]) -> list[str]:
     """
     paths: set[str] = set()
     for glob in globs:
-        pattern, start = _pattern(glob)
-        for path in _files(folder, start):
-            if path not in paths and pattern.fullmatch(path):
-                _within(folder, path)
+        parts = _parts(glob)
+        for path in _files(folder, _start(parts)):
+            if path not in paths and _matches(parts, path.split("/")):
+                _look(folder, path)
                 paths.add(path)
                 if len(paths) > MAX_ARTEFACTS:
                     raise Usage(
@@ -142,10 +144,19 @@ def _within(folder: Path, path: str) -> Path:
         raise Usage(
             f"the file {path[:80]!a} has a name that no receipt takes", hint="printable, at most 400 characters"
         )
-    real = (folder / path).resolve(strict=True)
+    real = Path(os.path.realpath(folder / path, strict=True))
     if not real.is_relative_to(folder.resolve()):
         raise Usage(f"{path!a} leads out of the folder", hint="an artefact is a file in the folder that was worked in")
     return real
+
+
+def _look(folder: Path, path: str) -> None:
+    try:
+        _within(folder, path)
+    except OSError as error:
+        raise Usage(
+            f"{path!a} leads nowhere: {error.strerror or error}", hint="a symlink without its target?"
+        ) from error
 
 
 def _is_text(path: str) -> bool:
@@ -160,7 +171,7 @@ def _files(folder: Path, start: str) -> Iterator[str]:
     """Every file beneath a folder's `start`, symlinks to files too. Symlinks to folders are not entered."""
     top = folder / start
     if start and top.exists():
-        _within(folder, start)
+        _look(folder, start)
     for place, folders, names in os.walk(top):
         folders.sort()
         beneath = Path(place).relative_to(folder).as_posix()
@@ -168,35 +179,35 @@ def _files(folder: Path, start: str) -> Iterator[str]:
             yield name if beneath == "." else f"{beneath}/{name}"
 
 
-def _pattern(glob: str) -> tuple[re.Pattern[str], str]:
-    """A glob as a pattern over whole paths, and the folder that every match lies beneath."""
+def _parts(glob: str) -> tuple[str, ...]:
+    """The names of a glob; `**` at its end stands for every file beneath."""
     _refuse_ways_out(glob)
-    parts = [part for part in glob.split("/") if part != "."]
-    plain = next((at for at, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
-    text = ""
-    for at, part in enumerate(parts):
-        last = at == len(parts) - 1
-        if part == "**":
-            text += ".*" if last else "(?:[^/]+/)*"
-        else:
-            text += _name(part) + ("" if last else "/")
-    return re.compile(text, re.DOTALL), "/".join(parts[:plain])
+    parts = tuple(part for part in glob.split("/") if part != ".")
+    return (*parts, "*") if parts and parts[-1] == "**" else parts
 
 
-def _name(part: str) -> str:
-    """One name of a glob as a pattern."""
-    text = ""
-    for piece in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
-        if piece[0] == "*":
-            text += "[^/]*"
-        elif piece == "?":
-            text += "[^/]"
-        elif piece[0] == "[" and len(piece) > 2:
-            inner = re.sub(r"([\\\[\]^&~|])", r"\\\1", piece[1:-1].removeprefix("!"))
-            text += f"(?!/)[{'^' if piece[1] == '!' else ''}{inner}]"
-        else:
-            text += re.escape(piece)
-    return text
+def _start(parts: tuple[str, ...]) -> str:
+    """The folder that every match lies beneath: the names before the first wildcard, the last name aside."""
+    return "/".join(takewhile(lambda part: not re.search(r"[*?\[]", part), parts[:-1]))
+
+
+def _matches(parts: tuple[str, ...], names: Sequence[str]) -> bool:
+    """Whether a glob's names fit a path's, in time that grows with their number, whatever the wildcards."""
+    at = _with_skipped(parts, {0})
+    for name in names:
+        stay = {place for place in at if parts[place : place + 1] == ("**",)}
+        go_on = {place + 1 for place in at - stay if place < len(parts) and fnmatchcase(name, parts[place])}
+        at = _with_skipped(parts, stay | go_on)
+    return len(parts) in at
+
+
+def _with_skipped(parts: tuple[str, ...], at: set[int]) -> set[int]:
+    """The places in a glob that are reached by taking each `**` for no folder at all."""
+    reached = set(at)
+    for place, part in enumerate(parts):
+        if part == "**" and place in reached:
+            reached.add(place + 1)
+    return reached
 
 
 def _refuse_ways_out(path: str) -> None:

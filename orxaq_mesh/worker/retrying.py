@@ -1,8 +1,9 @@
 """Another try where this machine was at fault, and only there.
 
-Knows: which failures say nothing about the command: it never began. They are tried three times, 250 ms and 500 ms apart.
-Knows not: what a non-zero exit means; that is a result, and the task's own policy decides (so are a missing program, 127, and
-one that cannot be run, 126).
+Knows: which failures say nothing about the command: it never began. They are tried three times, 250 ms and 500 ms
+apart.
+Knows not: what a non-zero exit means; that is a result, and the task's own policy decides (so are a missing program,
+127, and one that cannot be run, 126).
 
     run_patiently(step, checkout, environment, log=log, stop=lost)       # like `execution.run`, and never `CannotStart`
 """

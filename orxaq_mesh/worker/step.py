@@ -52,12 +52,12 @@ class Exit(NamedTuple):
 
     Attributes:
         outcome: `exited` (by itself, with a code or by a signal), `timeout`, `stopped` (from outside) or `not-started`.
-        code: the exit code; 127 where there is no such program, 126 where it cannot be run; None where a signal ended it.
+        code: the exit code; 127 where there is no such program, 126 where it cannot be run; None after a signal.
         signal: the signal's number, or None.
         duration_ms: until the command itself ended; what it left behind is not counted.
         out: its stdout; on a terminal both streams.
         err: its stderr.
-        why: one sentence where it was not started.
+        why: one sentence where it was not started, or not ended whole.
     """
 
     outcome: str

@@ -92,13 +92,18 @@ class Checks:
     def _alarms(self, node: SimNode, given: Input) -> None:
         """A trunk that lacks what its reader has seen is an alarm (law SEEN), and nothing else is (law CLOSED)."""
         broken = node.engine.broken
-        if isinstance(given, Looked) and node.shown_less and node.shown_other:
+        reads_on = any(isinstance(other, Looked) for other in node.inner)
+        if isinstance(given, Looked) and not reads_on and node.shown_less and node.shown_other:
             self.laws.hold(broken, "seen", f"{node.name} reads a trunk that lacks what it has seen, without alarm")
         if broken is not None:
             parted = node.shown_other and self.world.forked
-            cause = node.shown_less or parted or node.alarmed or not node.honest()
+            cause = node.shown_less or parted or node.alarmed or not node.honest() or self._fell(node)
             self.laws.hold(cause, "closed", f"{node.name} raised an alarm: {broken}")
         node.alarmed = broken is not None
+
+    def _fell(self, node: SimNode) -> bool:
+        """Whether the newest seal that a node has seen stands no longer by what a damaged tree holds."""
+        return self.world.forked and node.engine.seen[1] not in node.view.standing_at(node.shown)
 
     def _state_at(self, trunk: str | None) -> bytes | None:
         """The hash of the state at a tip, if there was nothing wrong with the tree."""

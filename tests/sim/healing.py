@@ -38,6 +38,10 @@ def heal(world: World) -> None:
     _everybody_gets_everything(world, dice)
     _until(world, dice, lambda: not _waiting(world, "heeded"), "an answer is missing")
     _until(world, dice, lambda: _at_rest(world), "the nodes do not come to rest")
+    if world.hub.view.ledger.mends and not any(node.sound() for node in world.nodes.values()):
+        notes.clear()
+        world.note("what the hub lost is lost: whoever remembers it may not push")
+        return
     world.hub.view.read_anew(world.fleet.seed)
     world.told = world.checks.all_told(world.hub.view)
     world.history.check()

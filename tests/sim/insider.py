@@ -47,9 +47,9 @@ class Insider:
 
     def act(self, deed: str, *words: str) -> bool:
         """`ivy DEED ...`. Says whether anything came of it."""
-        if self.hub.down or self.hub.shows:
-            return False
         ledger = self.hub.view.ledger
+        if self.hub.down or self.hub.shows or self.pen.log not in ledger.state.heads:
+            return False
         self.pen.seen = (ledger.state.epoch, ledger.state.seal)
         head = ledger.state.heads[self.pen.log][0]
         self.waiting = [record for record in self.waiting if record.seq > head]

@@ -110,8 +110,9 @@ class SimNode:
     Attributes:
         name, who: what the play calls it, and its name in the ledger; a copy has another `name`.
         stale: what a mirror that lags behind shows it, if it reads one.
+        shown: the trunk that its last reading showed.
         shown_less: the trunk that its last reading showed lacks the newest seal that it has seen.
-        shown_other: that trunk did not move forward from the one before.
+        shown_other: that trunk did not move forward from the one before, nor does it hold all that the one before held.
         alarmed: it found its ledger broken, for a good cause, and has not seen better since.
     """
 
@@ -128,6 +129,7 @@ class SimNode:
         self.away_until_ms = 0
         self.cut = self.shown_less = self.shown_other = self.alarmed = self.from_snapshot = False
         self.stale: dict[str, str] = {}
+        self.shown: str | None = None
         self.words = Words()
         self._points = self._crossings = 0
         self.outer: deque[Input] = deque()
@@ -213,10 +215,19 @@ class SimNode:
         """A reading begins, and this is what it will find."""
         if self.performer is None:
             return
+        self.shown = tip
         (epoch, seal), known = self.engine.seen, self.engine.trunk
         lines = self.hub.commits[tip].files.get(epoch_place(epoch).file, b"").split(b"\n") if tip and epoch else []
         self.shown_less = epoch > 0 and all(line_id(line) != seal for line in lines)
-        self.shown_other = known is not None and (tip is None or not self.view.store.descends(tip, known))
+        self.shown_other = known is not None and (
+            tip is None or not (self.view.store.descends(tip, known) or self._grew(known, tip))
+        )
+
+    def _grew(self, known: str, tip: str) -> bool:
+        """Whether a tip holds all that one before it held, line by line: a branch made anew, and nothing went back."""
+        before = next((hub.commits[known].files for hub in self.world.hubs.values() if known in hub.commits), None)
+        after = self.hub.commits[tip].files
+        return before is not None and all(after.get(path, b"").startswith(data) for path, data in before.items())
 
     # Its steps.
 
@@ -277,8 +288,13 @@ class SimNode:
     # What it is in the ledger.
 
     def standing(self) -> str:
-        """Its standing as the trunk has it, and `observer` for one that may not write."""
+        """Its standing as the trunk has it, and `observer` for one that may not write.
+
+        A trunk that lost its beginning knows nobody: then it is what the node itself remembers.
+        """
         member = members(self.view.ledger.state).by_log.get(self.log)
+        if member is None and self.performer is not None and self.hub.lost:
+            member = members(self.engine.ledger.state).by_log.get(self.log)
         if member is None or not member.admitted:
             return member.standing if member else "unknown"
         return "observer" if "observer" in member.roles else "member"

@@ -19,7 +19,7 @@ from orxaq_mesh.store import Oid
 from orxaq_mesh.sync import reconciling
 from tests.sim.fakes import Crash, PatientBudget
 from tests.sim.hub import TRUNK, SimHub
-from tests.sim.node import SimNode, SimPerformer
+from tests.sim.node import SimNode, SimPerformer, Words
 from tests.sim.store import SimStore
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class Parting:
 
     def _run(self, node: SimNode, act: Any) -> bool:
         """A command of its own process: it has the node's disk, and mesh-sync hears of what it wrote."""
+        while node.inner and node.due():
+            node.go(Words())  # mesh-sync is in the middle of a step and has the node's lock: the command waits for it
         if node.performer is None or self.world.now_ms < node.away_until_ms:
             return False
         node.keep()

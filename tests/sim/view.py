@@ -214,6 +214,11 @@ class View:
         """The ids of the seals that stood here, and of what they took in."""
         return frozenset(self._stood | {r.id for seal in self._stood for r in self.judge.shadows[seal].taken})
 
+    def standing_at(self, tip: Oid | None) -> frozenset[str]:
+        """The ids of the seals that stand by what one tree holds, whatever is remembered."""
+        reading = Ledger(self.ledger.id).read(self._tree(tip) if tip else ())
+        return reading.known | {seal.id for seal in reading.seals}
+
     def lines(self) -> set[str]:
         """The ids of all lines in the tree, on whatever side they are."""
         assert self.trunk is not None

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from orxaq_mesh.errors import Usage
+from orxaq_mesh.home.process import identify
+from orxaq_mesh.worker import child, group
 from orxaq_mesh.worker.execution import Step, end_left_over
 from worker.attempts import Attempt, living, python, script, wait_for
 
@@ -44,6 +46,15 @@ def test_a_command_ends_with_its_code_and_both_streams(attempt: Attempt) -> None
     assert ended.out.sha256 == hashlib.sha256(b"to out\n").hexdigest()
     assert (attempt.logs / ended.out.file).read_text() == "to out\n"
     assert attempt.took_s < 5
+    assert sorted(path.name for path in attempt.logs.iterdir()) == ["000001.err", "000001.out", "exec.jsonl"]
+
+
+def test_the_dead_whom_nobody_has_buried_are_not_living() -> None:
+    process = subprocess.Popen(["sleep", "0.05"], start_new_session=True)
+    assert group.living(process.pid)
+    wait_for(lambda: identify(process.pid) is None)
+    assert not group.living(process.pid)
+    assert process.wait() == 0
 
 
 def test_an_argv_is_never_read_by_a_shell(attempt: Attempt) -> None:
@@ -102,6 +113,33 @@ def test_10_mb_of_output_keep_64_kib_and_the_right_sha256(attempt: Attempt) -> N
     assert max(len(event["text"].encode()) for event in attempt.events("exec.chunk")) <= 8192
 
 
+def test_what_was_said_before_the_end_is_heard_by_a_worker_that_had_no_time(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "LEFT_GRACE_MS", 0)
+    program = """
+        import os
+        if os.fork() == 0:
+            os.setsid()
+            open(str(os.getpid()), "w").close()
+            os.execlp("sleep", "sleep", "60")
+        os.write(1, b"x" * 50_000)
+    """
+    ended = attempt.run(python(program))
+    assert (ended.out.size, ended.out.held) == (50_000, True)
+    for pid in attempt.pids():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_who_cannot_be_ended_is_told(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group, "_KILLED_WITHIN_MS", 50)
+    monkeypatch.setattr(os, "killpg", lambda _group, _number: None)  # as for another user's process
+    ended = attempt.run(script("sleep 1 >&- 2>&- & true"))
+    assert ended.good
+    assert "could not be ended" in ended.why
+    assert "could not be ended" in attempt.events("exec.end")[0]["why"]
+
+
 def test_beyond_its_cap_a_file_says_that_it_was_cut(attempt: Attempt) -> None:
     ended = attempt.run(python("print('x' * 5000, end='')"), file_bytes=1000)
     assert (attempt.logs / ended.out.file).read_text() == "x" * 1000 + "\n[cut: the first 1000 bytes are above]\n"
@@ -153,7 +191,12 @@ def test_a_lease_that_is_lost_already_starts_nothing(attempt: Attempt) -> None:
     assert list(attempt.work.iterdir()) == []
 
 
-def test_a_tree_of_deaf_grandchildren_is_killed_whole(attempt: Attempt) -> None:
+@pytest.mark.parametrize("without_proc", [False, True])
+def test_a_tree_of_deaf_grandchildren_is_killed_whole(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, without_proc: bool
+) -> None:
+    if without_proc:  # as on macOS
+        monkeypatch.setattr(group, "_HAS_PROC", False)
     thread = attempt.stop_when(lambda: len(attempt.pids()) >= 15)
     ended = attempt.run(python(TREE), grace_ms=100)
     thread.join()
@@ -214,6 +257,11 @@ def test_a_daemon_that_floods_the_pipe_delays_nobody(attempt: Attempt) -> None:
         if os.fork() == 0:
             os.setsid()
             open(str(os.getpid()), "w").close()
+            while not os.path.exists("go"):
+                os.write(1, b"x" * 65536)
+            for _ in range(200):
+                os.write(1, b"x" * 65536)
+            open("gone", "w").close()
             while True:
                 os.write(1, b"x" * 65536)
         os._exit(0)
@@ -221,7 +269,8 @@ def test_a_daemon_that_floods_the_pipe_delays_nobody(attempt: Attempt) -> None:
     ended = attempt.run(python(flood))
     assert (ended.outcome, ended.code, ended.out.held) == ("exited", 0, True)
     assert attempt.took_s < 5
-    wait_for(attempt.pids)
+    (attempt.work / "go").touch()
+    wait_for((attempt.work / "gone").exists)  # nor is it held up itself
     for pid in attempt.pids():
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("stream-")])
@@ -306,6 +355,8 @@ import threading
 from pathlib import Path
 from orxaq_mesh.home.process import environment
 from orxaq_mesh.worker.events import ExecutionLog
+from orxaq_mesh.home.process import identify
+from orxaq_mesh.worker import child, group
 from orxaq_mesh.worker.execution import Step, run
 loud = "i=0; while :; do i=$((i+1)); echo line $i; done"
 step = Step("try", script="echo $$ > leader; sleep 62 & touch $!; " + loud)

@@ -25,6 +25,7 @@ from tools.bench.rows import Row, table
 from tools.bench.starting import start_rows
 from tools.bench.uniting import unite_rows
 from tools.bench.waiting import takeover_rows, wait_rows
+from tools.bench.working import work_rows
 
 PARTS: dict[str, Callable[[bool], Iterable[Row]]] = {
     "fold": fold_rows,
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[bool], Iterable[Row]]] = {
     "start": start_rows,
     "append": append_rows,
     "unite": unite_rows,
+    "work": work_rows,
     "wait": wait_rows,
     "takeover": takeover_rows,
     "idle": idle_rows,
