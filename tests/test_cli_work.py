@@ -258,6 +258,26 @@ def test_a_log_is_printed_where_the_task_ran_and_elsewhere_that_node_is_named(fl
     assert fleet.mesh("elm", "task", "log", "built/shaky", "--attempt", "3").code == 2
 
 
+def test_a_log_is_followed_while_the_task_runs_and_ends_with_it(fleet: Near) -> None:
+    go = fleet.folder / "checkout" / "go"
+    script = "echo first; while [ ! -e go ]; do sleep 0.05; done; echo last"
+    write(fleet, "slow.json", json.dumps({"tasks": {"wait": {"run": ["sh", "-c", script]}}}))
+    fleet.ok("oak", "dag", "submit", "slow.json")
+    words = ("--trust", "oak", "--idle", "300ms", "--folder", str(go.parent))
+    worker = fleet.start("elm", *MESH, "work", *words)
+    reader = fleet.start("elm", *MESH, "task", "log", "slow/wait", "--follow")
+    assert reader.stdout is not None
+    assert [reader.stdout.readline() for _ in range(2)][1] == "first\n"
+    assert fleet.ok("oak", "task", "show", "slow/wait")["made"][0]["outcome"] is None
+    go.touch()
+    said, err = reader.communicate(timeout=60)
+    assert (reader.returncode, err) == (0, "")
+    assert said.splitlines()[0] == "last"
+    assert said.splitlines()[-1] == "--- succeeded"
+    assert worker.wait(timeout=60) == 0
+    worker.communicate()
+
+
 def test_a_receipt_is_held_against_what_is_on_disk(fleet: Near) -> None:
     made = fleet.folder / "checkout" / "out" / "made"
     words = ("receipt", "check", "built/make", "--folder", str(fleet.folder / "checkout"))
