@@ -68,13 +68,13 @@ def show(
 ) -> None:
     """Show one task: what is to be done, what it needs, each attempt with its node and how it ended."""
     from orxaq_mesh.inspect import work
-    from orxaq_mesh.kinds.work import TASK
+    from orxaq_mesh.kinds.work import RUNNING, TASK
 
     state = present_state(offline=offline)
     item = work.find_task(state, task)
     of = state.slices["work"].dags[item.dag]
     needs = {name: work.find_task(state, f"{item.dag}/{name}").state for name in work.task(state, item)["needs"]}
-    made = attempts_at(item.name, of.since)
+    made = attempts_at(item.name, of.since, runs=item.state == RUNNING)
     if not receipts:
         made = [{field: value for field, value in one.items() if field != "receipts"} for one in made]
     order = dict(item.order)
@@ -91,11 +91,11 @@ def show(
         _say_attempt(one)
 
 
-def attempts_at(lease: str, since_epoch: int) -> list[dict[str, Any]]:
+def attempts_at(lease: str, since_epoch: int, *, runs: bool = True) -> list[dict[str, Any]]:
     """The attempts at a piece of work, from the ledger's history."""
     from orxaq_mesh.inspect.attempts import attempts
 
-    return attempts(call().mesh().history().judged, lease, since_epoch)
+    return attempts(call().mesh().history().judged, lease, since_epoch, runs=runs)
 
 
 def _say_reason(value: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ def _say_order(order: dict[str, Any]) -> None:
 def _say_attempt(one: dict[str, Any]) -> None:
     outcome = one["outcome"] or "running"
     reason = f": {one['reason']}" if one["reason"] else ""
-    head = f"  attempt {one['attempt']} on {one['node']}, token {one['token']}: "
+    head = f"  attempt {one['attempt']} on {one['node']}, token {one['token']}{', stolen' if one['stolen'] else ''}: "
     call().say(head, painted(outcome), reason)
     for late in one["fenced"]:
         call().say("    ", Painted("fenced", "bad"), f": {late['kind']} of {late['node']} ({late['record'][:8]})")
