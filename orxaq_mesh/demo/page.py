@@ -30,7 +30,7 @@ AT_WORK, ASLEEP = "\u2588", "\u2591"
 WHAT_WIDTH = 19
 HEAD_WIDTH = 12
 """`12.3s oak   `: what stands before each line's words."""
-INDENT, NAME_WIDTH, WHO_WIDTH = 3, 13, 8
+INDENT, NAME_WIDTH, WHO_WIDTH = 3, 14, 8
 
 
 class Bar(NamedTuple):

@@ -102,7 +102,11 @@ class Play:
             raise
 
     def _release(self, release: Release) -> None:
-        self._page.write()
+        self._page.title(
+            "A dozen tasks, three laptops, two of them lost",
+            "The same fleet makes a release. Each run appends a line to a file without asking anybody, and writes its "
+            "result through the gate; which run counts, the ledger says.",
+        )
         told = self.document["release"] = {"acts": []}
         for title, act in RELEASE_ACTS:
             self._page.act(title)
