@@ -124,12 +124,8 @@ class Toil:
             return self.claim(state, who)
         last = lease.leases(state).by_name[under["lease"]].last if self.chance(0.9) else self.told[-1]
         watched = self.dice.choice((60_000, 60_000, 90_000, 10))
-        return "lease.take", {
-            **under,
-            "session": "st"[self.chance(0.5)],
-            "last": last,
-            "watched_ms": watched,
-        } | self.ask(state)
+        body = {**under, "session": self.dice.choice("st"), "last": last, "watched_ms": watched, **self.ask(state)}
+        return "lease.take", body | ({"queue": True} if self.chance(0.1) else {})
 
     # Offers, the breaker.
 

@@ -181,8 +181,8 @@ class Work:
 
     def dag_submit(self, body: Any) -> list[str]:
         dag = self.dags.get(body["dag"])
-        at_work = dag and (dag.missing or dag.has("waiting", "ready", "running"))
-        if dag and at_work and (not dag.missing or dag.author != self.node):
+        is_at_work = dag and (dag.missing or dag.has("waiting", "ready", "running"))
+        if dag and is_at_work and not (dag.missing and dag.author == self.node):
             return no("DAG-2")
         if not body.get("parts") and not is_dag(body["tasks"]):
             return no("DAG-3")

@@ -123,7 +123,7 @@ def test_TASK_7_a_failing_guard_rolls_back_and_the_task_is_tried_again_and_then_
     assert [line["outcome"] for line in only(said, "finished")] == ["again", "failed"]
     assert fleet.ran() == ["do", "undo", "do", "undo"]
     assert (fleet.item("a").state, fleet.item("a").reason) == ("failed", "check ended with exit 3")
-    assert (fleet.item("b").state, fleet.item("b").reason) == ("blocked", "needs release/a, which failed")
+    assert (fleet.item("b").state, fleet.item("b").reason) == ("blocked", "needs release/a, which is failed")
 
 
 def test_TASK_7_a_step_that_makes_none_of_its_artefacts_has_failed(fleet: Works) -> None:
