@@ -1,7 +1,7 @@
-"""The play: five acts on both sides at once, then four questions to the ledger.
+"""The play: five acts on both sides at once, a release on one, then four questions to the ledger.
 
 Knows: the order of what happens, the words between, and what the whole comes to.
-Knows not: processes (`stage`), what is read in each act (`acts`, `proofs`), how a line looks (`page`).
+Knows not: processes (`stage`), what is read in each act (`acts`, `release`, `tally`, `proofs`), how a line looks (`page`).
 
     play(keep=False, as_json=True)          # one JSON document; 0, or 1 and what did not happen
 """
