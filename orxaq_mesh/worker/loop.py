@@ -34,7 +34,7 @@ from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, identify_self
 from orxaq_mesh.sync import PATIENCE_MS
 from orxaq_mesh.sync.wire import Client, connect
-from orxaq_mesh.worker.attempt import Asked, Claim, Place, attempt
+from orxaq_mesh.worker.attempt import MAX_REASON, Asked, Claim, Place, attempt
 from orxaq_mesh.worker.execution import end_left_over
 from orxaq_mesh.worker.own import Own
 
@@ -212,16 +212,19 @@ class Worker:
         deadline_ms = None if self.wanted.idle_ms is None else now_ms + self.wanted.idle_ms
         owner = list(identify_self())
         any_work = Intent(secrets.token_hex(8), "lease.acquire", wish, True, owner, now_ms, deadline_ms)
+        done = {wish["under"]["token"] for _, wish in filed if "token" in wish.get("under", {})}
         client = self._open[number] = self._connect()
         try:
             for place, answer in client.answers([*self._intents(filed), any_work], None):
-                if place == len(filed):
+                if place < len(filed):
+                    self._tell(answer, *filed[place])
+                elif answer.facts.get("token") not in done:
                     return self._claimed(session, answer)
-                self._tell(answer, *filed[place])
         finally:
             del self._open[number]
             client.close()
-        return None
+        filed.clear()  # what was done is refused, and is still ours for a moment: it is not begun again
+        return self._next(number, session, filed)
 
     def _claimed(self, session: str, answer: Answer) -> Claim | None:
         if answer.error is not None:
@@ -242,6 +245,17 @@ class Worker:
             work = wish["under"]["lease"].partition(":")[2]
             facts = {"outcome": answer.result or wish["outcome"], "verdict": answer.verdict, "rule": answer.rule}
             self.say("finished", {"work": work, **facts, "reason": wish.get("reason", "") or answer.what})
+            if answer.verdict == "refused" and answer.rule != "ONCE":
+                self._end(kind, wish, answer)
+
+    def _end(self, kind: str, wish: Mapping[str, Any], no: Answer) -> None:
+        """A finish that a rule refuses must not leave the claim with us: it has failed, or it is given back."""
+        under = wish["under"]
+        reason = f"{no.rule}: {no.what}"[:MAX_REASON] or no.rule
+        failed = (kind, {"under": under, "outcome": "failed", "reason": reason})
+        (answer,) = self._ask([failed])
+        if answer.verdict == "refused":
+            self._ask([("lease.release", {"lease": under["lease"], "session": under["session"]})])
 
     def _do(self, number: int, claim: Claim) -> Asked:
         lost = threading.Event()
