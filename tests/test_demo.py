@@ -31,6 +31,7 @@ from orxaq_mesh.demo.world import Run, World
 from tools.picture import TARGET, svg
 
 MESH = [sys.executable, "-m", "orxaq_mesh"]
+ONE_PERFORMANCE = pytest.mark.xdist_group("demo")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def words(shown: dict[str, Any], act: int, side: str) -> str:
     return " / ".join(line["text"] for line in shown["acts"][act][side])
 
 
+@ONE_PERFORMANCE
 def test_C9_the_lock_file_loses_v2_and_the_mesh_does_not(shown: dict[str, Any]) -> None:
     assert shown["ok"] is True
     assert shown["prod"] == {"left": "v1", "right": "v2"}
@@ -60,6 +62,7 @@ def test_C9_the_lock_file_loses_v2_and_the_mesh_does_not(shown: dict[str, Any]) 
     assert shown["seconds"] < 120  # no timed assertion: only that somebody counted
 
 
+@ONE_PERFORMANCE
 def test_C9_the_take_over_came_after_a_ttl_of_silence(shown: dict[str, Any]) -> None:
     asleep = max(line["at_ms"] for line in shown["acts"][2]["right"])
     granted = shown["acts"][3]["right"][0]
@@ -67,6 +70,7 @@ def test_C9_the_take_over_came_after_a_ttl_of_silence(shown: dict[str, Any]) -> 
     assert granted["facts"]["verdict"] == "applied"
 
 
+@ONE_PERFORMANCE
 def test_FENCE_the_gate_refuses_the_lower_token(shown: dict[str, Any]) -> None:
     refused = shown["acts"][4]["right"][0]
     assert refused["facts"]["code"] == "fenced"
@@ -74,6 +78,7 @@ def test_FENCE_the_gate_refuses_the_lower_token(shown: dict[str, Any]) -> None:
     assert f"{refused['facts']['token']} < {refused['facts']['mark']}" in refused["text"]
 
 
+@ONE_PERFORMANCE
 def test_FENCE_every_node_fences_the_sleepers_report(shown: dict[str, Any]) -> None:
     fenced = shown["proofs"]["fenced"]
     assert sorted(fenced) == ["ash", "elm", "oak"]
@@ -83,12 +88,14 @@ def test_FENCE_every_node_fences_the_sleepers_report(shown: dict[str, Any]) -> N
     assert len({item["id"] for item in fenced.values()}) == 1
 
 
+@ONE_PERFORMANCE
 def test_SET_all_digests_are_equal(shown: dict[str, Any]) -> None:
     verified = shown["proofs"]["verified"]
     assert sorted(verified) == ["ash", "elm", "oak"]
     assert len({(item["state"], item["epoch"], item["records"]) for item in verified.values()}) == 1
 
 
+@ONE_PERFORMANCE
 def test_CHAIN_the_flipped_byte_is_found(shown: dict[str, Any]) -> None:
     flipped = shown["proofs"]["flipped"]
     assert flipped["was"] != flipped["became"]
@@ -96,23 +103,27 @@ def test_CHAIN_the_flipped_byte_is_found(shown: dict[str, Any]) -> None:
     assert (flipped["finding"]["file"], flipped["finding"]["line"]) == (flipped["file"], flipped["line"])
 
 
+@ONE_PERFORMANCE
 def test_SIG_the_last_line_can_be_pasted(shown: dict[str, Any]) -> None:
     signature = shown["proofs"]["ssh_keygen"]
     again = subprocess.run(["sh", "-c", signature["command"]], capture_output=True, text=True, check=False)
     assert (again.returncode, again.stdout.strip()) == (0, signature["answer"])
 
 
+@ONE_PERFORMANCE
 def test_TASK_6_every_task_of_the_release_is_effective_once(shown: dict[str, Any]) -> None:
     assert len(NEEDS) == 12
     assert set(shown["release"]["inside"]) == set(NEEDS)
     assert len({found["record"] for found in shown["release"]["inside"].values()}) == len(NEEDS)
 
 
+@ONE_PERFORMANCE
 def test_FENCE_behind_the_gate_stands_what_the_ledger_counts(shown: dict[str, Any]) -> None:
     written = {(run["task"], run["token"]) for run in shown["release"]["written"]}
     assert {(task, found["token"]) for task, found in shown["release"]["inside"].items()} <= written
 
 
+@ONE_PERFORMANCE
 def test_what_ran_more_than_once_outside_is_counted_and_explained(shown: dict[str, Any]) -> None:
     release = shown["release"]
     assert len(release["runs"]) == len(NEEDS) + len(release["again"])
@@ -128,12 +139,14 @@ def test_what_ran_more_than_once_outside_is_counted_and_explained(shown: dict[st
     assert all(line["facts"]["watched_ms"] >= TTL_MS for line in takes)
 
 
+@ONE_PERFORMANCE
 def test_TASK_7_every_task_has_a_receipt_of_the_file_that_it_made(shown: dict[str, Any]) -> None:
     for task, found in shown["release"]["inside"].items():
         made = f"{task}: by {found['node']}, token {found['token']}\n"
         assert shown["release"]["artefacts"][task] == sha256(made.encode()).hexdigest()
 
 
+@ONE_PERFORMANCE
 def test_only_what_the_last_line_needs_stays(shown: dict[str, Any]) -> None:
     (proof,) = shown["left_over"]
     assert proof.startswith("mesh-demo-proof-")
