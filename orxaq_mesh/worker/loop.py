@@ -179,6 +179,7 @@ class Worker:
 
     def _slot(self, number: int) -> None:
         session, filed = f"{self._name}-{number}", Asked()
+        fault: MeshError | None = MeshFault("a slot ended by a fault of this program")
         try:
             while not self._stopping.is_set() and (
                 claim := self._patiently(partial(self._next, number, session, filed))
@@ -187,10 +188,13 @@ class Worker:
                 if self._stopping.is_set() and filed:
                     for answer, asked in zip(self._ask(filed), filed, strict=True):
                         self._tell(answer, *asked)
+            fault = None
         except MeshError as error:
-            if not self._stopping.is_set():
-                self._faults.append(error)
-                self._stopping.set()
+            fault = None if self._stopping.is_set() else error
+        finally:
+            if fault is not None:  # what it holds would be renewed for as long as this worker lives
+                self._faults.append(fault)
+                self.stop()
 
     def _patiently(self, act: Callable[[], T]) -> T | None:
         """Again where mesh-sync went away: what is filed has its key, so asking twice files it once."""
