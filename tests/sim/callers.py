@@ -122,7 +122,7 @@ class Callers:
         self.living.discard(session.owner)
         self.leave(who)
         del self.sessions[who]
-        self.workers.runs.pop(who, None)
+        self.workers.dies(session)
         self.enter(session.node)
         return True
 

@@ -110,6 +110,12 @@ class Workers:
         elif intent.kind == "lease.release" and is_work(intent.wish["lease"]) and answer.verdict != "unknown":
             self.gone(session)
 
+    def dies(self, session: Session) -> None:
+        """Its run ends with it; what it did outside by then is done."""
+        run = self.runs.pop(session.owner, None)
+        if run is not None and not run.filed and not run.tries:
+            self.world.labour.ran(run.lease, run.token)
+
     def gone(self, session: Session) -> None:
         """It runs nothing any more."""
         if self.runs.pop(session.owner, None) is not None:
