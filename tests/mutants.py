@@ -15,12 +15,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orxaq_mesh import duties, engine, fold, keys, kinds, ledger, pen, record, silence, spine, standing, voting
+from orxaq_mesh import (
+    choosing,
+    duties,
+    engine,
+    fold,
+    keys,
+    kinds,
+    ledger,
+    pen,
+    reacting,
+    record,
+    silence,
+    spine,
+    standing,
+    voting,
+)
 from orxaq_mesh.kinds import command, dag, graph, lease, reactor, shelf, work
 from orxaq_mesh.store import answers, git
 from orxaq_mesh.sync import performer
 from tests import (
     test_engine,
+    test_engine_work,
     test_fold,
     test_fork_choice,
     test_kinds_command,
@@ -34,6 +50,7 @@ from tests import (
     test_shelf,
     test_silence,
 )
+from tests.sim import test_schedules
 
 
 class Mutant(NamedTuple):
@@ -147,7 +164,7 @@ MUTANTS: dict[str, Mutant] = {
         duties.Duties._withdrawals, "if r in self.orphans", "if h.owner", seeds=5
     ),
     "a wait whose grant came and went is forgotten": Mutant(
-        engine.Engine._displaced,
+        engine.Engine._asks_again,
         "del self.record_of[intent.id]",
         "pass",
         noticed_by=test_engine.test_LIVE_a_grant_that_came_and_went_between_two_readings_is_asked_for_again,
@@ -392,6 +409,24 @@ MUTANTS |= {
         " or canonical(said) != canonical(body_of(due))",
         "",
         noticed_by=test_kinds_reactor.test_REACTOR_2_a_follow_up_is_what_the_rule_gives_for_this_event,
+    ),
+    "a follow-up that is written and not sealed yet is written again": Mutant(
+        reacting.Reacting._unwritten,
+        "id_ not in written and ",
+        "",
+        noticed_by=test_engine_work.test_LIVE_a_follow_up_that_is_written_and_waits_for_its_seal_wakes_nobody,
+    ),
+    "a snapshot that is older than the journal counts as a restored backup": Mutant(
+        engine.Engine.__init__,
+        "self._newest()[0] >= self.pen.last[0]",
+        "True",
+        noticed_by=test_engine.test_CHAIN_a_snapshot_that_is_older_than_the_journal_is_no_restored_backup,
+    ),
+    "what is another's turn is never stolen": Mutant(
+        choosing.Choosing._others,
+        "(STEAL_PAUSES + place - 1) * pause_ms",
+        "1000 * pause_ms",
+        noticed_by=test_schedules.test_WORK_2_in_a_calm_fleet_nobody_is_idle_for_longer_than_the_bound_beside_ready_work,
     ),
     "a copied shelf shares what is written to it": Mutant(
         shelf.Shelf.copy,

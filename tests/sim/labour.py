@@ -147,11 +147,15 @@ class Labour:
         """Whether nobody died, went away, or had any trouble."""
         return not self.world.counts
 
+    def _fair(self) -> bool:
+        """Whether no node had any trouble; workers come and go."""
+        return self.world.counts.keys() <= {"die", "leave"}
+
     # Nobody starves.
 
     def watch(self) -> None:
         """Starvation bound (`choosing`): of a calm fleet, no worker is idle for longer while it may claim something."""
-        if self._calm():
+        if self._fair():
             now = {key: self._idle.get(key, self.world.now_ms) for key in self._could()}
             self._idle = now
             for (who, name), since_ms in now.items():
