@@ -51,7 +51,7 @@ def _left(state: State, sound: set[str]) -> list[str]:
         return []
     helped = ADMIN in sound
     items = [item for item in work(state).items.values() if item.state in ("ready", "running")]
-    left = [item.name for item in items if helped or item.state == "running" or _address(item) in ("", *sound)]
+    left = [item.name for item in items if helped or _address(item) in ("", *sound)]
     waiting = [item.name for item in work(state).items.values() if item.state == "waiting"]
     return [*left, *(waiting if helped else ()), *(reactors(state).due if helped else ())]
 
@@ -77,8 +77,13 @@ def _puts_a_hand_in(world: World, state: State, sound: set[str]) -> None:
     if work(state).breaker.since:
         order(desk, "reset")
         return
+    runs = {run.lease for run in world.callers.workers.runs.values()}
     for item in work(state).items.values():
-        if item.state == "ready" and _address(item) not in ("", *sound):
+        if _address(item) in ("", *sound):
+            continue
+        if item.state == "running" and item.name not in runs:  # its worker died, and nobody may take it over
+            order(desk, "break", item.name, str(item.token))
+        elif item.state == "ready":
             if item.name.startswith(COMMAND):
                 order(desk, "recall", item.name.removeprefix(COMMAND))
             else:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Piece = tuple[str, str]
 Pieces = dict[str, tuple[str, Item]]
 DONE = ("succeeded", "noop", "skipped", "refused")
-ROUNDS = 12
+ROUNDS = 6
 """So many readings a claim may take that comes to nothing before it comes to something, in a calm fleet."""
 
 

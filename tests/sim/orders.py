@@ -7,6 +7,7 @@ Knows not: who does the work (`workers`), what must come of it (`labour`).
     order elm/1 cancel d0 | retry d0/t1 | skip d0/t1 | assign d0/t1 [ash]
     order elm/1 issue 2 to=ash        scale to 2; `capability=build`, `holder=deploy`
     order elm/1 recall 5f0c...        a command is called back
+    order oak/desk break command:5f0c... 9         a claim is ended over its holder's head
     order elm/1 offer build,test      what it can do
     order elm/1 open | reset          the breaker
     order elm/1 beat 3                an event that the reactor answers, if there is one
@@ -43,6 +44,8 @@ def order(what: str, words: tuple[str, ...]) -> tuple[str, Value]:
             return "command.issue", {"name": COMMAND, "args": {"n": int(number)}, field: value}
         case ["recall", command]:
             return "command.cancel", {"command": command, **why}
+        case ["break", lease, token]:
+            return "lease.break", {"lease": lease, "token": int(token), **why}
         case ["offer", capabilities]:
             return "work.offer", {"capabilities": capabilities.split(","), "slots": 1}
         case ["open" | "reset"]:
