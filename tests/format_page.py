@@ -10,28 +10,30 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.keys import namespace
+from orxaq_mesh.kinds.reactor import body_of, reactors
+from orxaq_mesh.kinds.work import work
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.reconcile import union
-from orxaq_mesh.record import NOTHING, Record, Seal, unsigned
-from orxaq_mesh.schema import document
+from orxaq_mesh.record import NOTHING, Record, Seal, canonical, unsigned
 from orxaq_mesh.spine import Stood
 from orxaq_mesh.store import Change
-from tests.builder import Trunk
+from tests import format_bodies
+from tests.builder import Pen, Trunk
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "format.md"
-_FORMS = {"hex64": "hex64", "publicKey": "public key", "nodeName": "node name", "log": "log name", "name": "name"}
-_FORMS |= {"once": "once", "reason": "reason"}
 
 
 def made() -> dict[str, str]:
     """Marker -> the text that belongs behind it."""
-    return {"bodies": _bodies(), "kinds": _kinds(), "tables": _tables(), "example": _example(), "fork": _fork()}
+    made_of_code = {"bodies": format_bodies.bodies(), "objects": format_bodies.objects()}
+    made_of_code |= {"kinds": _kinds(), "tables": _tables()}
+    return made_of_code | {"example": _example(), "fork": _fork(), "work": "\n\n".join(_work_story(work_story()))}
 
 
 def written(page: str) -> str:
@@ -40,42 +42,6 @@ def written(page: str) -> str:
         block = f"<!-- {name} -->\n{text.rstrip()}\n<!-- end -->"
         page = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, block=block: block, page, flags=re.DOTALL)
     return page
-
-
-def _bodies() -> str:
-    rows = ["| kind | key | needed | is |", "|---|---|---|---|"]
-    for kind in kinds.KINDS:
-        body = document(kind)["properties"]["body"]
-        for number, (key, form) in enumerate(body["properties"].items()):
-            needed = "yes" if key in body["required"] else ""
-            rows.append(f"| {f'`{kind}`' if not number else ''} | `{key}` | {needed} | {_form(form)} |")
-    return "\n".join(rows)
-
-
-def _form(form: dict[str, Any]) -> str:
-    """One field of a body in the page's words."""
-    if "$ref" in form:
-        name = form["$ref"].rsplit("/", 1)[1]
-        return _FORMS.get(name) or _number(document("envelope")["$defs"][name])
-    match form.get("type"):
-        case "integer":
-            return _number(form)
-        case "boolean":
-            return "`true` or `false`"
-        case "array":
-            of = ", ".join(f"`{value}`" for value in form["items"]["enum"])
-            return f"an array of {form['minItems']} to {form['maxItems']} different ones of {of}"
-        case "object":
-            inner = ", ".join(f"`{key}`: {_form(value)}" for key, value in form["properties"].items())
-            return f"an object with exactly {inner}"
-    return "any value that a line may hold"
-
-
-def _number(form: dict[str, Any]) -> str:
-    assert form["type"] == "integer", form
-    return (
-        f"integer >= {form['minimum']}" if "maximum" not in form else f"integer {form['minimum']} to {form['maximum']}"
-    )
 
 
 def _kinds() -> str:
@@ -143,8 +109,7 @@ def _epoch(stood: Stood, before: str) -> Iterator[str]:
     yield f"Seal {seal.epoch}, its id, the order of its logs (sha256 of parent and log), and the text whose sha256 is the digest:"
     text = f"{before}\n" + "".join(f"{item.record.id} {' '.join(item.verdict)}\n" for item in judged)
     order = [f"{hashlib.sha256((seal.parent + log).encode()).hexdigest()} {log}" for log in seal.heads]
-    shown = [line[:-1] + "\\x20" if line.endswith(" ") else line for line in text.split("\n")[:-1]]
-    yield _block(seal.line.decode(), "", seal.id, "", *sorted(order), "", *shown)
+    yield _block(seal.line.decode(), "", seal.id, "", *sorted(order), "", *text.split("\n")[:-1])
     yield f"Digest after epoch {seal.epoch}: `{fold.next_digest(before, judged)}`"
 
 
@@ -244,6 +209,89 @@ def _fork_story(fork: Fork) -> Iterator[str]:
     yield SPACE
 
 
+# The worked work.
+
+SCALE = {"lane": "$payload.lane", "on": {"$best": "payload.nodes", "by": "free"}}
+MAPPING = {
+    "on": {"topic": "lanes", "type": "failed"},
+    "where": {"payload.count": {"at_least": 3}},
+    "give": {"command": {"name": "scale", "args": SCALE, "holder": "leader"}},
+    "under": "leader",
+}
+LANES = {"lane": "gpu", "count": 4, "nodes": [{"name": "ash", "free": 1}, {"name": "elm", "free": 3}]}
+TASKS = [
+    {"name": "build", "commands": [{"name": "make", "run": ["make"]}], "capability": "build"},
+    {"name": "test", "needs": ["build"], "commands": [{"name": "check", "run": ["make", "check"]}]},
+]
+
+
+def work_story() -> Trunk:
+    """Five more epochs: a DAG is built by one node and tested by two, and an event has a command follow."""
+    trunk = story()
+    oak, elm = trunk.oak, trunk.pens["elm"]
+    offers = [pen.write("work.offer", capabilities=["build"], slots=1) for pen in (oak, elm)]
+    leads = oak.write("lease.acquire", lease="leader", session="s", ttl_ms=60_000, until=20)
+    mapping = oak.write("reactor.publish", reactor="lanes", version=1, rules=[MAPPING])
+    trunk.seal(*offers, leads, mapping, oak.write("dag.submit", dag="release", tasks=TASKS, until=20))
+    trunk.seal(
+        _claim(oak, "task:release/build"), elm.write("event.publish", topic="lanes", type="failed", payload=LANES)
+    )
+    under = {"lease": "task:release/build", "session": "s", "token": trunk.ledger.state.epoch}
+    early = oak.write("task.finish", under=under, outcome="succeeded")
+    filed = oak.write("task.receipt", under=under, step="make", phase="run", outcome="exited", exit=0)
+    done = oak.write("task.finish", under=under, outcome="succeeded")
+    trunk.seal(early, filed, done, _claim(oak, "task:release/test"))
+    (due,) = reactors(trunk.ledger.state).due.values()
+    leader = {"lease": "leader", "session": "s", "token": 4}
+    again = [oak.write("command.issue", **body_of(due), under=leader, until=20) for _ in range(2)]
+    trunk.seal(*again)
+    (command,) = (one.name for one in work(trunk.ledger.state).items.values() if one.name.startswith("command:"))
+    trunk.seal(_claim(oak, command), by=elm)
+    return trunk
+
+
+def _claim(pen: Pen, name: str) -> Record:
+    return pen.write("lease.acquire", lease=name, session="s", ttl_ms=60_000, until=20)
+
+
+def _work_story(trunk: Trunk) -> Iterator[str]:
+    four, five, six, seven, eight = whole(trunk).spine.chain[3:]
+    records = {epoch: [item.record for item in stood.judged] for epoch, stood in enumerate((four, five, six, seven), 4)}
+    yield "What epoch 4 takes in:"
+    yield _block(*map(_line, records[4]))
+    yield from _verdicts(four)
+    yield (
+        "`build` can be claimed from epoch 5 on, `test` when that is done. Both nodes have an offer with `build`; so these "
+        "digests say whose turn it is: the node's with the greater one, elm's both times. Oak takes both, by WORK-2:"
+    )
+    texts = [f"task:release/{task['name']}@{node}" for task in TASKS for node in ("elm", "oak")]
+    yield _block(*(f"{hashlib.sha256(text.encode()).hexdigest()} {text}" for text in texts))
+    yield "Epoch 5: a claim, and an event for which the mapping's rule holds."
+    yield _block(*map(_line, records[5]))
+    yield from _verdicts(five)
+    event = next(record for record in records[5] if record.kind == "event.publish")
+    issue = records[7][0]
+    yield "So a follow-up is due. Its id is the beginning of a sha256, and this is its body:"
+    text = f"lanes@1 0 {event.id}"
+    body = {key: value for key, value in issue.body.items() if key not in ("until", "under")}
+    yield _block(f"{hashlib.sha256(text.encode()).hexdigest()} {text}", "", canonical(body).decode())
+    yield "Epoch 6: a finish without a receipt, the receipt, the finish, and a claim of what is ready by that."
+    yield _block(*map(_line, records[6]))
+    yield from _verdicts(six)
+    yield "Epoch 7: the follow-up, written twice. The id of the command is the beginning of the sha256 of its content:"
+    content = canonical({key: issue.body[key] for key in ("name", "args", "holder", "cause", "reaction")})
+    yield _block(*map(_line, records[7]), "", f"{hashlib.sha256(content).hexdigest()} {content.decode()}")
+    yield from _verdicts(seven)
+    yield "Epoch 8: who holds the lease `leader` claims the command."
+    yield _block(_line(eight.judged[0].record))
+    yield from _epoch(eight, seven.seal.state)
+    yield SPACE
+
+
+def _verdicts(stood: Stood) -> Iterator[str]:
+    yield _block(*(_verdict(item) for item in stood.judged), "", f"{stood.seal.state} the digest")
+
+
 def _line(item: Record | Seal) -> str:
     return item.line.decode()
 
@@ -253,7 +301,9 @@ def _verdict(item: fold.Judged) -> str:
 
 
 def _block(*lines: str) -> str:
-    return "\n".join(["```text", *lines, "```"])
+    """A block of text; a space at a line's end is shown."""
+    shown = [line[:-1] + "\\x20" if line.endswith(" ") else line for line in lines]
+    return "\n".join(["```text", *shown, "```"])
 
 
 if __name__ == "__main__":

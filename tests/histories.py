@@ -58,6 +58,7 @@ class Play:
         trunk = begin()
         self.pens, self.state, self.epoch = trunk.pens, fold.copy(trunk.ledger.state), trunk.ledger.state.epoch + 1
         self.number = 0
+        self.keys = {name: pen.key.public.text for name, pen in self.pens.items()}
 
     def step(self, who: int, what: int, which: int, extra: int) -> tuple[Record, Verdict]:
         """The next record, and what came of it. Some begin an epoch."""
@@ -80,11 +81,12 @@ class Play:
     def record(self, who: int, what: int, which: int, extra: int) -> Record:
         pen = list(self.pens.values())[who % len(self.pens)]
         deed = DEEDS[what % len(DEEDS)]
-        kind, body = getattr(self, f"_{deed}")(which, extra)
+        wishes = Wishes(self.state, self.keys)
+        kind, body = wishes.of(deed, which, extra)
         if "under" in body and extra % 8:
-            pen = self.pens.get(self._held(body["under"]["lease"]).holder, pen)
+            pen = self.pens.get(wishes.held(body["under"]["lease"]).holder, pen)
         elif kind in ("lease.renew", "lease.release") and extra % 8:
-            pen = self.pens.get(self._held(body["lease"]).holder, pen)
+            pen = self.pens.get(wishes.held(body["lease"]).holder, pen)
         elif deed in ("break", "reset", "roles", "retry", "cancel") and extra % 8:
             pen = next(iter(self.pens.values()))
         self.number += 1
@@ -92,7 +94,21 @@ class Play:
         assert record.flaw is None, record.flaw
         return record
 
-    # What the records say.
+
+class Wishes:
+    """What a record about work may say in a state; often it makes sense.
+
+    Args:
+        keys: name -> public key, of who may get another role.
+    """
+
+    def __init__(self, state: kinds.State, keys: dict[str, str]) -> None:
+        self.state, self.keys = state, keys
+
+    def of(self, deed: str, which: int, extra: int) -> tuple[str, Value]:
+        """(kind, body) of one of `DEEDS`."""
+        said: tuple[str, Value] = getattr(self, f"_{deed}")(which, extra)
+        return said
 
     def _item(self, which: int) -> Item:
         found = list(work(self.state).items.values()) or [Item("task:d0/a", "none")]
@@ -103,11 +119,11 @@ class Play:
         found = work(self.state).items.get(names[which % len(names)]) if names else None
         return found or self._item(which)
 
-    def _held(self, name: str) -> Lease:
+    def held(self, name: str) -> Lease:
         return leases(self.state).by_name.get(name) or Lease(name)
 
     def _under(self, which: int, extra: int) -> Value:
-        held = self._held(self._running(which).name)
+        held = self.held(self._running(which).name)
         return {"lease": held.name, "session": "s", "token": max(1, held.token - (extra % 7 == 6))}
 
     def _submit(self, which: int, extra: int) -> tuple[str, Value]:
@@ -133,21 +149,21 @@ class Play:
         return "lease.acquire", body | ({"watched_ms": 100 * (extra % 3)} if extra % 2 else {})
 
     def _take(self, which: int, extra: int) -> tuple[str, Value]:
-        held = self._held(self._running(which).name)
+        held = self.held(self._running(which).name)
         seen = {"token": held.token or 1, "last": held.last or "0" * 64, "watched_ms": 9000 - (extra % 5 == 4)}
         return "lease.take", {"lease": held.name, "session": "s", "ttl_ms": 9000, "until": 9999, **seen}
 
     def _release(self, which: int, extra: int) -> tuple[str, Value]:
-        held = self._held(self._running(which).name)
+        held = self.held(self._running(which).name)
         named = {"token": held.token or 1, "record": held.record or "0" * 64}
         return "lease.release", {"lease": held.name, "session": "s", **named}
 
     def _renew(self, which: int, extra: int) -> tuple[str, Value]:
-        held = self._held(self._running(which).name)
+        held = self.held(self._running(which).name)
         return "lease.renew", {"lease": held.name, "session": "s", "token": held.token or 1}
 
     def _break(self, which: int, extra: int) -> tuple[str, Value]:
-        held = self._held(self._running(which).name)
+        held = self.held(self._running(which).name)
         return "lease.break", {"lease": held.name, "token": held.token or 1, "reason": "x"}
 
     def _receipt(self, which: int, extra: int) -> tuple[str, Value]:
@@ -174,7 +190,9 @@ class Play:
         return "task.skip", self._of_task(which)
 
     def _assign(self, which: int, extra: int) -> tuple[str, Value]:
-        return "task.assign", self._of_task(which) | ({"to": list(self.pens)[extra % 3]} if extra % 4 else {})
+        return "task.assign", self._of_task(which) | (
+            {"to": list(self.keys)[extra % 3 % len(self.keys)]} if extra % 4 else {}
+        )
 
     def _issue(self, which: int, extra: int) -> tuple[str, Value]:
         address = ({"to": "elm"}, {"capability": "build"}, {"holder": "deploy"})[extra % 3]
@@ -201,7 +219,7 @@ class Play:
         return ("command.issue", body_of(due[which % len(due)]) | {"until": 9999}) if due else self._event(which, extra)
 
     def _roles(self, which: int, extra: int) -> tuple[str, Value]:
-        name, key = [(pen.name, pen.key.public.text) for pen in self.pens.values()][which % 3]
+        name, key = list(self.keys.items())[which % len(self.keys)]
         return "node.admit", {
             "name": name,
             "key": key,

@@ -13,9 +13,11 @@ from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import Record
 from orxaq_mesh.store import Change
 from tests.builder import Pen, Trunk
+from tests.histories import Wishes
 
 NAMES = ("oak", "elm", "ash")
-DEEDS = ("acquire", "queue", "renew", "release", "take", "break", "event", "odd", "revoke", "stale")
+OF_WORK = ("submit", "submit", "claim", "claim", "finish", "finish", "cancel", "skip", "retry", "issue", "offer")
+DEEDS = ("acquire", "queue", "renew", "release", "take", "break", "event", "odd", "revoke", "stale", *OF_WORK)
 Step = tuple[int, str, int]
 PLAYS = st.lists(
     st.lists(st.tuples(st.integers(0, 2), st.sampled_from(DEEDS), st.integers(0, 1)), min_size=1, max_size=5),
@@ -62,6 +64,9 @@ def deed(trunk: Trunk, pen: Pen, what: str, which: int) -> Record:
             return pen.write("lease.take", **asks, token=token, last=last or nothing, watched_ms=9000 - which)
         case "break":
             return pen.write("lease.break", lease="deploy", token=token, reason="x")
+        case _ if what in OF_WORK:
+            kind, body = Wishes(trunk.ledger.state, {}).of(what, which, trunk.ledger.state.epoch)
+            return pen.write(kind, **body)
         case "odd":
             return pen.write("lease.lend", **named)
         case "revoke":

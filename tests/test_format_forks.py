@@ -19,8 +19,9 @@ from orxaq_mesh.store import Change
 from orxaq_mesh.voting import BY_SEALER, BY_VOTER, BY_VOTES
 from tests import format_page
 from tests.builder import Trunk
+from tests.crowd import Crowd
 from tests.mischief import Mischief
-from tests.test_format import Crowd, agree, damaged, put
+from tests.test_format import agree, damaged, put
 
 Files = dict[str, bytes]
 

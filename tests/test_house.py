@@ -20,7 +20,21 @@ PACKAGE = ROOT / "orxaq_mesh"
 PURE = tuple(
     "errors text credentials rules record keys plain schema kinds fold reconcile standing voting spine news ledger carry effects answers silence duties choosing reacting pen engine".split()
 )
-EFFECTFUL = ("store", "home", "gate", "sync", "holding", "worker", "status", "inspect", "orders", "mesh", "demo", "doctor", "cli")
+EFFECTFUL = (
+    "store",
+    "home",
+    "gate",
+    "sync",
+    "holding",
+    "worker",
+    "status",
+    "inspect",
+    "orders",
+    "mesh",
+    "demo",
+    "doctor",
+    "cli",
+)
 ROOMS = PURE + EFFECTFUL
 DOORS = ("__init__", "__main__")
 

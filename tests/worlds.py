@@ -27,6 +27,7 @@ from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.standing import Broken
 from orxaq_mesh.store import Change
 from tests.builder import AT, Pen, Trunk, secret, sign
+from tests.histories import DEEDS, Wishes
 
 Tree = dict[str, bytes]
 Act = tuple[str, int, int, int]
@@ -323,6 +324,10 @@ class World:
 
 def deed(state: State, pen: Pen, which: int, extra: int, world: World) -> Record:
     """One of the things that a node may say."""
+    if which >= 40:
+        keys = {other.name: other.key.public.text for other in world.pens}
+        kind, body = Wishes(state, keys).of(DEEDS[(which * 64 + extra) % len(DEEDS)], which, extra)
+        return pen.write(kind, **body)
     held = leases(state).by_name.get("deploy")
     token, last, grant = (held.token or 1, held.last, held.record) if held else (1, "", "")
     named: dict[str, Any] = {"lease": "deploy", "session": f"s{extra % 2}"}

@@ -106,6 +106,8 @@ def about(body: Any) -> str:
     if under := _under(body):
         what = body.get("step") or body.get("outcome") or body.get("name") or ""
         return f"{under.get('lease')} token {under.get('token')} {what}".rstrip()
+    if "capabilities" in body:
+        return f"{', '.join(body['capabilities']) or 'any'}, {body.get('slots')} at once"
     part = f" part {body['part']}" if "part" in body else ""
     named = ("name", "log", "task", "dag", "command", "reactor", "reason")
     return next((str(body[field]) for field in named if body.get(field)), "") + part

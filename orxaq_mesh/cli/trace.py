@@ -77,6 +77,7 @@ def _line(item: Any, asked: str) -> list[Part]:
     said = verdict.result if verdict.outcome == "applied" else f"{verdict.outcome} ({verdict.rule})"
     mark: list[Part] = [Painted(" <- this", "bold")] if record.id == asked else []
     name: Part = Painted(record.kind, "bold")
-    what = f" {about(record.body)}: " if not record.flaw else ": "
+    what = "" if record.flaw else about(record.body)
+    what = f" {what}: " if what else ": "
     ends = f", {record.log.rpartition('-')[0]} in epoch {epoch}, {record.id[:8]}"
     return [name, what, Painted(said or verdict.outcome, _STYLES.get(verdict.outcome, "")), ends, *mark]

@@ -10,6 +10,7 @@ Knows not: how it is shown (`page`), what is proven from the ledger afterwards (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,10 +63,11 @@ class Side:
 
     def _start(self, node: str) -> Program:
         argv = [PYTHON, "-m", "orxaq_mesh.demo.job", self.name, str(self.folder), node, str(TTL_MS)]
-        job = self.jobs[node] = self.stage.start(argv, self._env(node), self.folder)
+        job = self.jobs[node] = self.stage.start(argv, self.env(node), self.folder)
         return job
 
-    def _env(self, node: str) -> dict[str, str]:
+    def env(self, node: str) -> dict[str, str]:
+        """What a node's programs see besides the stage's environment."""
         return {}
 
 
@@ -141,13 +143,12 @@ class RightSide(Side):
         self.stage.run(["git", "init", "--quiet", "--bare", str(self.hub)])
         self.ledger = self.mesh("oak", "init", "--hub", str(self.hub), "--node", "oak")["ledger"]
         self._say("oak", f"founds ledger {self.ledger[:8]} in a bare repository", ledger=self.ledger)
-        for node in NODES[1:]:
-            joined = self.mesh(node, "join", "--hub", str(self.hub), "--node", node, "--ledger", self.ledger)
-            self.mesh("oak", "admit", node, "--fingerprint", joined["fingerprint"])
+        with ThreadPoolExecutor(len(NODES)) as pool:
+            for node, fingerprint in zip(NODES[1:], pool.map(self._join, NODES[1:]), strict=True):
+                self.mesh("oak", "admit", node, "--fingerprint", fingerprint)
         for node in NODES:
-            argv = [PYTHON, "-c", "from orxaq_mesh.cli import sync_main; sync_main()", "--json"]
-            self.syncs[node] = self.stage.start(argv, self._env(node), self.folder, listen=False)
-        self.stage.until("three mesh-sync run", lambda: all(Home(self._home(node)).socket.exists() for node in NODES))
+            self.boot(node)
+        self.stage.until("three mesh-sync run", lambda: all(Home(self.home(node)).socket.exists() for node in NODES))
         nodes = [node["name"] for node in self.mesh("oak", "status")["nodes"] if node["standing"] == "admitted"]
         must(set(NODES) <= set(nodes), "oak, elm and ash are admitted")
         self._say("hub", "oak, elm, ash are nodes, each with mesh-sync", nodes=nodes)
@@ -163,7 +164,7 @@ class RightSide(Side):
     def sleep(self) -> None:
         """The lid closes: the job stands still, and oak's mesh-sync with it."""
         must(self.jobs["oak"].freeze(), "on the right oak's job stands still")
-        self.stage.until("the hub is at rest while oak falls asleep", self._sleeps_soundly)
+        self.fall_asleep("oak")
         self.jobs["oak"].give("v1\n")
         self._say("oak", "job, mesh-sync stopped; v1 not yet written")
 
@@ -207,7 +208,7 @@ class RightSide(Side):
 
     def mesh(self, node: str, *words: str, codes: Sequence[int] = (0,)) -> Any:
         """One command of a node: the `data` that it prints as JSON, or its error."""
-        program = self.stage.start([PYTHON, "-m", "orxaq_mesh", *words, "--json"], self._env(node), self.folder)
+        program = self.stage.start([PYTHON, "-m", "orxaq_mesh", *words, "--json"], self.env(node), self.folder)
         code, out = program.finish()
         if code not in codes:
             raise Missed(f"`mesh {' '.join(words)}` on {node} ended with {code}: {program.last_words()}")
@@ -215,6 +216,10 @@ class RightSide(Side):
             return [orjson.loads(line) for line in out.splitlines()]
         said = orjson.loads(out or program.last_words())
         return said.get("data") or said.get("error")
+
+    def _join(self, node: str) -> str:
+        joined = self.mesh(node, "join", "--hub", str(self.hub), "--node", node, "--ledger", self.ledger)
+        return str(joined["fingerprint"])
 
     def _granted(self, job: Program, node: str) -> Facts:
         told = job.line("acquired")
@@ -227,19 +232,30 @@ class RightSide(Side):
         must(wrote["exit"] == code, f"the gate answers {code}, not {wrote['exit']}")
         return wrote
 
-    def _sleeps_soundly(self) -> bool:
-        """Stop mesh-sync, but not in the middle of a push: a hub elsewhere would not fall asleep with a laptop."""
-        must(self.syncs["oak"].freeze(), "oak's mesh-sync stands still")
-        if not list(self.hub.rglob("*.lock")):
-            return True
-        self.syncs["oak"].wake()
-        return False
+    def boot(self, node: str) -> None:
+        """Start a node's mesh-sync, as its laptop does when it starts."""
+        argv = [PYTHON, "-c", "from orxaq_mesh.cli import sync_main; sync_main()", "--json"]
+        self.syncs[node] = self.stage.start(argv, self.env(node), self.folder, listen=False)
 
-    def _home(self, node: str) -> Path:
+    def fall_asleep(self, node: str) -> None:
+        """Stop mesh-sync, but not in the middle of a push: a hub elsewhere would not fall asleep with a laptop."""
+
+        def sleeps_soundly() -> bool:
+            must(self.syncs[node].freeze(), f"{node}'s mesh-sync stands still")
+            if not list(self.hub.rglob("*.lock")):
+                return True
+            self.syncs[node].wake()
+            return False
+
+        self.stage.until(f"the hub is at rest while {node} falls asleep", sleeps_soundly)
+
+    def home(self, node: str) -> Path:
+        """Where a node's key, journal and store live."""
         return self.folder / node
 
-    def _env(self, node: str) -> dict[str, str]:
-        own = {"MESH_HOME": str(self._home(node)), "MESH_SESSION": "job", "MESH_PROFILE": "lan"}
+    def env(self, node: str) -> dict[str, str]:
+        """What a node's programs see besides the stage's environment."""
+        own = {"MESH_HOME": str(self.home(node)), "MESH_SESSION": "job", "MESH_PROFILE": "lan"}
         return own | {"MESH_POLL_MS": str(POLL_MS)}
 
 

@@ -14,7 +14,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from orxaq_mesh.demo.acts import BAD, GOOD, PLAIN, Line
 from orxaq_mesh.text import clean
@@ -23,12 +23,23 @@ TWO_COLUMNS = 100
 WIDEST = 118
 MARGIN = "  "
 CODES = {PLAIN: "", GOOD: "32", BAD: "31", "bold": "1", "dim": "2", "title": "1;36", "left": "1;33", "right": "1;32"}
-ASCII = str.maketrans("\u2713\u2717\u2502\u2500\u2192", "+x|->")
+ASCII = str.maketrans("\u2713\u2717\u2502\u2500\u2192\u2588\u2591", "+x|->#.")
 LABELS = {"left": "lock file", "right": "mesh"}
-MARK, CROSS, ARROW = "\u2713", "\u2717", "\u2192"
+MARK, CROSS, ARROW, NOTE = "\u2713", "\u2717", "\u2192", "!"
+AT_WORK, ASLEEP = "\u2588", "\u2591"
 WHAT_WIDTH = 19
 HEAD_WIDTH = 12
 """`12.3s oak   `: what stands before each line's words."""
+INDENT, NAME_WIDTH, WHO_WIDTH = 3, 13, 8
+
+
+class Bar(NamedTuple):
+    """One row of a chart: a name, who, and pieces of time, each with the character that it is drawn with."""
+
+    name: str
+    who: str
+    pieces: Sequence[tuple[int, int, str]]
+    good: bool
 
 
 class Page:
@@ -91,9 +102,30 @@ class Page:
                 self._line(self._paint(f"{label:<{HEAD_WIDTH - 1}}", side) + " " + self._paint(text, style))
                 label = ""
 
-    def found(self, what: str, *facts: str) -> None:
-        """Something that was checked and holds."""
-        first = f"   {self._paint(MARK, GOOD)} {clean(what):<{WHAT_WIDTH}} "
+    def lines(self, lines: Sequence[Line]) -> None:
+        """What was seen in one act, over the whole width."""
+        for text, style in self._rows(lines, self.width - INDENT):
+            self._line(" " * INDENT + self._paint(text, style))
+
+    def chart(self, bars: Sequence[Bar]) -> None:
+        """Who did what when, a row each, on one scale."""
+        columns = self.width - INDENT - 2 - NAME_WIDTH - WHO_WIDTH - 1
+        begin_ms = min(begun for bar in bars for begun, _, _ in bar.pieces)
+        scale = columns / max(1, max(ended for bar in bars for _, ended, _ in bar.pieces) - begin_ms)
+        for bar in bars:
+            tone = GOOD if bar.good else BAD
+            head = f"{self._paint(MARK if bar.good else CROSS, tone)} {clean(bar.name):<{NAME_WIDTH}}"
+            who = self._paint(f"{clean(bar.who):<{WHO_WIDTH}}", "dim")
+            spans = [
+                ((begun - begin_ms) * scale, (ended - begin_ms) * scale, char) for begun, ended, char in bar.pieces
+            ]
+            at = min(int(spans[0][0]), columns - 1)
+            drawn = "".join(char * max(1, round(ended) - round(begun)) for begun, ended, char in spans)
+            self._line(" " * INDENT + head + who + " " * at + self._paint(drawn[: columns - at], tone))
+
+    def found(self, what: str, *facts: str, mark: str = MARK) -> None:
+        """Something that was checked and holds; with another mark: something to be noted."""
+        first = f"   {self._paint(mark, GOOD if mark == MARK else 'left')} {clean(what):<{WHAT_WIDTH}} "
         for fact in facts:
             for row in textwrap.wrap(clean(fact), self.width - WHAT_WIDTH - 6):
                 self._line(first + self._paint(row, "dim"))

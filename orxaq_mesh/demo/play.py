@@ -18,9 +18,13 @@ from subprocess import SubprocessError
 from typing import Any
 
 from orxaq_mesh.demo.acts import BAD, GOOD, TTL_MS, LeftSide, Line, RightSide, Side
-from orxaq_mesh.demo.page import ARROW, CROSS, MARK, Page
+from orxaq_mesh.demo.page import ARROW, ASLEEP, AT_WORK, CROSS, MARK, NOTE, Bar, Page
 from orxaq_mesh.demo.proofs import ask_ssh_keygen, fenced_by, flip_a_byte, verified_by
+from orxaq_mesh.demo.release import ACTS as RELEASE_ACTS
+from orxaq_mesh.demo.release import SLEEPER, STRUCK, Release
 from orxaq_mesh.demo.stage import Facts, Stage
+from orxaq_mesh.demo.tally import Tally, count
+from orxaq_mesh.demo.world import Run
 from orxaq_mesh.errors import DONE, FAULT, MeshError
 from orxaq_mesh.home.process import environment
 
@@ -50,7 +54,7 @@ class Play:
 
     def __init__(self, stage: Stage, page: Page) -> None:
         self._stage, self._page = stage, page
-        self.document: Facts = {"ok": False, "ttl_ms": TTL_MS, "acts": [], "proofs": {}}
+        self.document: Facts = {"ok": False, "ttl_ms": TTL_MS, "acts": [], "release": {}, "proofs": {}}
 
     def perform(self) -> None:
         """All of it.
@@ -74,6 +78,7 @@ class Play:
             ),
             (f"{MARK} prod.txt: {right.version()}. The late write was refused, and its report is fenced.", GOOD),
         )
+        self._release(Release(right))
         self._proofs(right)
         self.document |= {"ok": True, "prod": {"left": left.version(), "right": right.version()}}
 
@@ -95,6 +100,37 @@ class Play:
         except BaseException:
             self._stage.end()
             raise
+
+    def _release(self, release: Release) -> None:
+        self._page.write()
+        told = self.document["release"] = {"acts": []}
+        for title, act in RELEASE_ACTS:
+            self._page.act(title)
+            act(release)
+            said = release.said()
+            self._page.lines(said)
+            told["acts"].append({"act": title, "lines": _told(said)})
+        self._page.act("What was done once, and what was done twice")
+        tally = count(release)
+        told |= tally.told()
+        self._page.chart([_bar(release, tally, run) for run in tally.runs])
+        self._page.write()
+        self._counts(tally)
+
+    def _counts(self, tally: Tally) -> None:
+        page, tasks = self._page, len(tally.inside)
+        late = f"; ash's {len(tally.late)} late records are fenced" if tally.late else ""
+        page.found("in the ledger", f"{tasks} tasks, each effective once{late}")
+        page.found(
+            "behind the gate",
+            f"{tasks} results, each the one that the ledger counts; written {len(tally.written)} times",
+        )
+        page.found(
+            "receipts",
+            f"{tally.receipts}, {len(tally.artefacts)} of them with a file: hashed again, all as they were told",
+        )
+        twice = (f"{found.run.task} ran twice: {found.why}" for found in tally.again)
+        page.found("where nobody asks", f"{len(tally.runs)} runs of {tasks} tasks.", *twice, mark=NOTE)
 
     def _proofs(self, right: RightSide) -> None:
         page, proofs = self._page, self.document["proofs"]
@@ -130,6 +166,25 @@ class Play:
         self._page.write(f"{seconds:.0f} seconds, no network. To ask ssh-keygen yourself, paste:", "bold")
         self._page.write()
         self._page.verbatim(command)
+
+
+def _bar(release: Release, tally: Tally, run: Run) -> Bar:
+    """A run as a row: when it was at work, when it stood still, and whether it counts."""
+    since = release.stage.since
+    begun, ended = since(run.began_ms), since(run.ended_ms) if run.ended_ms else 0
+    counts = tally.inside[run.task]["token"] == run.token
+    struck = next((node for node, was in release.struck.items() if was.pid == run.pid), "")
+    pieces = [(begun, ended or begun, AT_WORK)]
+    if struck == STRUCK:
+        pieces = [(begun, release.stood_ms[STRUCK], AT_WORK), (release.stood_ms[STRUCK], 0, CROSS)]
+    elif struck == SLEEPER:
+        woke = release.woke_ms
+        pieces = [
+            (begun, release.stood_ms[SLEEPER], AT_WORK),
+            (release.stood_ms[SLEEPER], woke, ASLEEP),
+            (woke, 0, CROSS),
+        ]
+    return Bar(run.task, f"{run.node} {run.token}", pieces, counts)
 
 
 def _told(lines: list[Line]) -> list[Facts]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +42,13 @@ class Signature(NamedTuple):
 
 def fenced_by(right: RightSide) -> dict[str, Facts]:
     """Each node's own verdict on the sleeper's report, from its own copy and its own fold."""
-    return {node: right.stage.until(f"{node} reads the report", partial(_verdict, right, node)) for node in NODES}
+    return each(lambda node: right.stage.until(f"{node} reads the report", partial(_verdict, right, node)))
+
+
+def each(ask: Callable[[str], Facts]) -> dict[str, Facts]:
+    """Ask all nodes at once; gives node -> answer."""
+    with ThreadPoolExecutor(len(NODES)) as pool:
+        return dict(zip(NODES, pool.map(ask, NODES), strict=True))
 
 
 def _verdict(right: RightSide, node: str) -> Facts | None:
@@ -83,18 +91,20 @@ def verified_by(right: RightSide) -> dict[str, Facts]:
     """What each node's `mesh verify --every-signature` and `mesh status` say, once all stand at one epoch."""
 
     def equal() -> dict[str, Facts] | None:
-        said = {node: right.mesh(node, "status") for node in NODES}
+        said = each(lambda node: right.mesh(node, "status"))
         return said if len({status["epoch"] for status in said.values()}) == 1 else None
 
     statuses = right.stage.until("all nodes stand at one epoch", equal)
-    found = {}
-    for node in NODES:
-        verified = right.mesh(node, "verify", "--every-signature")
-        must(verified["ok"] and not verified["findings"], f"{node} verifies the whole ledger")
-        must(verified["state"] == statuses[node]["state"], f"{node}'s running state is the one that it verified")
-        found[node] = {**verified, "epoch": statuses[node]["epoch"]}
+    found = each(lambda node: _sound(right, node, statuses[node]))
     must(len({verified["state"] for verified in found.values()}) == 1, "all state digests are equal")
     return found
+
+
+def _sound(right: RightSide, node: str, status: Facts) -> Facts:
+    verified = right.mesh(node, "verify", "--every-signature")
+    must(verified["ok"] and not verified["findings"], f"{node} verifies the whole ledger")
+    must(verified["state"] == status["state"], f"{node}'s running state is the one that it verified")
+    return {**verified, "epoch": status["epoch"]}
 
 
 def ask_ssh_keygen(right: RightSide, stage: Stage) -> Signature:

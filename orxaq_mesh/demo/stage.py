@@ -92,12 +92,16 @@ class Program:
 
     def wake(self) -> None:
         """Let them go on."""
-        os.killpg(self._popen.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """The power fails: it and its children are gone at once, without a word."""
+        self._signal(signal.SIGKILL)
+        self._popen.wait()
 
     def ask_to_end(self) -> None:
-        """Ask it and its children to end; who is asleep is woken for it."""
+        """Ask it and its children to end."""
         self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)
 
     def end(self) -> None:
         """See to it that it has ended, and its children. Safe to call twice."""
@@ -126,6 +130,7 @@ class Stage:
         self.keep = keep
         self.path = Path(tempfile.mkdtemp(prefix="mesh-demo-")).resolve()
         self._programs: list[Program] = []
+        self._first: list[Program] = []
         self._over = False
         self._door = threading.Lock()
         self._clock = Clock()
@@ -154,13 +159,20 @@ class Stage:
         with self._door:
             self._over = True
         for program in self._programs:
-            program.ask_to_end()
-        for program in self._programs:
-            program.end()
+            program.wake()
+        for wave in (self._first, [program for program in self._programs if program not in self._first]):
+            for program in wave:
+                program.ask_to_end()
+            for program in wave:
+                program.end()
 
     def now_ms(self) -> int:
         """Milliseconds since the curtain rose."""
-        return self._clock.now_ms() - self._began_ms
+        return self.since(self._clock.now_ms())
+
+    def since(self, at_ms: int) -> int:
+        """A moment on this machine's clock as milliseconds since the curtain rose."""
+        return at_ms - self._began_ms
 
     def start(
         self,
@@ -169,14 +181,20 @@ class Stage:
         cwd: Path | None = None,
         *,
         listen: bool = True,
+        ends_first: bool = False,
     ) -> Program:
-        """Start a program; it ends with the stage at the latest. What nobody listens to goes to its log."""
+        """Start a program; it ends with the stage at the latest. What nobody listens to goes to its log.
+
+        `ends_first`: it needs the others to come to its end.
+        """
         with self._door:
             if self._over:
                 raise Missed("the play is over")
             log = self.path / "logs" / f"{len(self._programs)}-{Path(argv[0]).name}.log"
             program = Program(argv, self.env | dict(env or {}), cwd or self.path, log, listen)
             self._programs.append(program)
+            if ends_first:
+                self._first.append(program)
         return program
 
     def run(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> bytes:

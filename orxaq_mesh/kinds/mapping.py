@@ -33,7 +33,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "at_least": lambda found, want: is_number(found) and is_number(want) and found >= want,
     "at_most": lambda found, want: is_number(found) and is_number(want) and found <= want,
     "in": lambda found, want: isinstance(want, list) and any(same(found, one) for one in want),
-    "exists": lambda found, want: (found is not _MISSING) == bool(want),
+    "exists": lambda found, want: (found is not _MISSING) == (want is True),
 }
 
 

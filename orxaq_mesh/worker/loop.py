@@ -27,18 +27,19 @@ from typing import Any, NamedTuple, TypeVar
 
 from orxaq_mesh.choosing import ANY_WORK
 from orxaq_mesh.effects import Answer, Intent
-from orxaq_mesh.errors import MeshError, MeshFault
+from orxaq_mesh.errors import MeshError, MeshFault, Refused, Unreachable
 from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.config import Settings
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, identify_self
 from orxaq_mesh.sync import PATIENCE_MS
 from orxaq_mesh.sync.wire import Client, connect
-from orxaq_mesh.worker.attempt import Asked, Claim, Place, attempt
+from orxaq_mesh.worker.attempt import MAX_REASON, Asked, Claim, Place, attempt
 from orxaq_mesh.worker.execution import end_left_over
 from orxaq_mesh.worker.own import Own
 
 BELIEF_PAUSE_S = 0.5
+MAX_FAULTS, MAX_PAUSE_S = 5, 10.0
 START_TRIES = 300
 SYNC_LOG = "work-sync.log"
 Say = Callable[[str, Mapping[str, Any]], None]
@@ -65,14 +66,8 @@ class Worker:
     """See the module's banner."""
 
     def __init__(self, home: Home, settings: Settings, wanted: Wanted, own: Own, folder: Path, say: Say) -> None:
-        self.home, self.settings, self.wanted, self.own, self.folder, self.say = (
-            home,
-            settings,
-            wanted,
-            own,
-            folder,
-            say,
-        )
+        self.home, self.settings, self.wanted = home, settings, wanted
+        self.own, self.folder, self.say = own, folder, say
         self._stopping = threading.Event()
         self._open: dict[int, Client] = {}
         self._held: dict[int, tuple[Claim, threading.Event]] = {}
@@ -91,7 +86,6 @@ class Worker:
         slots = [threading.Thread(target=self._slot, args=(n,), name=f"slot {n}") for n in range(self.wanted.slots)]
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
         try:
-            self._patiently(partial(self._offer, self.wanted.slots))
             for thread in (*slots, watch):
                 thread.start()
             for thread in slots:
@@ -137,16 +131,14 @@ class Worker:
 
     def _leave(self) -> None:
         with contextlib.suppress(MeshError):
-            self._offer(0)
+            self._ask([self._offer(0)])
         if self._sync is not None:
             self._sync.terminate()
             self._sync.wait()
 
-    def _offer(self, slots: int) -> None:
-        body = {"capabilities": sorted(set(self.wanted.capabilities)), "slots": slots}
-        (answer,) = self._ask([("work.offer", body)])
-        if answer.verdict != "applied":
-            raise MeshFault(f"the offer was {answer.verdict}: {answer.what}", hint=answer.hint)
+    def _offer(self, slots: int) -> tuple[str, dict[str, Any]]:
+        wish = {"capabilities": sorted(set(self.wanted.capabilities)), "slots": slots, "once": secrets.token_hex(8)}
+        return ("work.offer", wish)
 
     def _ask(self, asked: Asked) -> list[Answer]:
         client = self._connect()
@@ -178,7 +170,8 @@ class Worker:
     # One slot.
 
     def _slot(self, number: int) -> None:
-        session, filed = f"{self._name}-{number}", Asked()
+        session = f"{self._name}-{number}"
+        filed = [] if number else [self._offer(self.wanted.slots)]  # it travels with the first claim
         fault: MeshError | None = MeshFault("a slot ended by a fault of this program")
         try:
             while not self._stopping.is_set() and (
@@ -197,16 +190,23 @@ class Worker:
                 self.stop()
 
     def _patiently(self, act: Callable[[], T]) -> T | None:
-        """Again where mesh-sync went away: what is filed has its key, so asking twice files it once."""
-        for pause_s in (0.25, 0.5, 1, 2, 4):
+        """Again where mesh-sync went away, and for as long as the hub does not answer: a laptop may be offline for hours.
+
+        What is filed has its key, so asking twice files it once. Who is to end when idle waits for no hub.
+        """
+        faults, pause_s = 0, 0.25
+        while True:
             try:
                 return act()
             except MeshError as error:
+                faults += self.wanted.idle_ms is not None or not isinstance(error, Unreachable)
                 if self._stopping.is_set():
                     return None
+                if faults > MAX_FAULTS:
+                    raise
                 self.say("fault", {"code": error.code, "reason": error.what})
-                self._stopping.wait(pause_s)
-        return act()
+            self._stopping.wait(pause_s)
+            pause_s = min(MAX_PAUSE_S, 2 * pause_s)
 
     def _next(self, number: int, session: str, filed: Asked) -> Claim | None:
         """File what was done, and wait for what is next; None where there is nothing for long enough, or we are to stop."""
@@ -216,16 +216,19 @@ class Worker:
         deadline_ms = None if self.wanted.idle_ms is None else now_ms + self.wanted.idle_ms
         owner = list(identify_self())
         any_work = Intent(secrets.token_hex(8), "lease.acquire", wish, True, owner, now_ms, deadline_ms)
+        done = {wish["under"]["token"] for _, wish in filed if "token" in wish.get("under", {})}
         client = self._open[number] = self._connect()
         try:
             for place, answer in client.answers([*self._intents(filed), any_work], None):
-                if place == len(filed):
+                if place < len(filed):
+                    self._tell(answer, *filed[place])
+                elif answer.facts.get("token") not in done:
                     return self._claimed(session, answer)
-                self._tell(answer, *filed[place])
         finally:
             del self._open[number]
             client.close()
-        return None
+        filed.clear()  # what was done is refused, and is still ours for a moment: it is not begun again
+        return self._next(number, session, filed)
 
     def _claimed(self, session: str, answer: Answer) -> Claim | None:
         if answer.error is not None:
@@ -240,10 +243,23 @@ class Worker:
     def _tell(self, answer: Answer, kind: str, wish: Mapping[str, Any]) -> None:
         if answer.error is not None:
             raise answer.error
+        if kind == "work.offer" and answer.verdict != "applied":
+            raise Refused(answer.rule, f"the offer was {answer.verdict}: {answer.what}", hint=answer.hint)
         if kind.endswith(".finish"):
             work = wish["under"]["lease"].partition(":")[2]
             facts = {"outcome": answer.result or wish["outcome"], "verdict": answer.verdict, "rule": answer.rule}
             self.say("finished", {"work": work, **facts, "reason": wish.get("reason", "") or answer.what})
+            if answer.verdict == "refused" and answer.rule != "ONCE":
+                self._end(kind, wish, answer)
+
+    def _end(self, kind: str, wish: Mapping[str, Any], no: Answer) -> None:
+        """A finish that a rule refuses must not leave the claim with us: it has failed, or it is given back."""
+        under = wish["under"]
+        reason = f"{no.rule}: {no.what}"[:MAX_REASON] or no.rule
+        failed = (kind, {"under": under, "outcome": "failed", "reason": reason})
+        (answer,) = self._ask([failed])
+        if answer.verdict == "refused":
+            self._ask([("lease.release", {"lease": under["lease"], "session": under["session"]})])
 
     def _do(self, number: int, claim: Claim) -> Asked:
         lost = threading.Event()

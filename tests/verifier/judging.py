@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lines import BODIES, ROLES, ZEROS, Record, Seal, sha256
+from reacting import Reactors, is_sound
 from signatures import log_of, sound
+from working import Work, is_claim, no, yes
 
 
 class Member:
@@ -54,6 +56,7 @@ class State:
         self.members: dict[str, Member] = {}
         self.bearers: dict[str, str] = {}
         self.leases: dict[str, Lease] = {}
+        self.work, self.reactors = Work(self.leases), Reactors()
 
     def last(self, log: str) -> tuple[int, str]:
         """(seq, id) of the record behind which a log goes on."""
@@ -85,7 +88,7 @@ class State:
         verdict = self.gate(record, epoch) or RULES[record.kind](self, record, epoch)
         body, member = record.body, self.members.get(record.log)
         if verdict[0] == "applied":
-            if "under" in body:
+            if "under" in body and body["under"]["lease"] in self.leases:
                 self.leases[body["under"]["lease"]].last = record.id
             if "once" in body and ROLES[record.kind] and member:
                 self.once.add((member.name, body["once"]))
@@ -166,10 +169,17 @@ class State:
         return yes("NODE-3", "admitted")
 
     def bereave(self, name: str, epoch: int) -> None:
-        for lease in self.leases.values():
+        self.work.bereave(name)
+        for lease_name, lease in list(self.leases.items()):
             lease.queue = [place for place in lease.queue if place["node"] != name]
             if lease.holder == name:
-                lease.vacate(epoch)
+                self.vacate(lease_name, epoch)
+
+    def vacate(self, name: str, epoch: int) -> None:
+        if is_claim(name):
+            self.work.given_back(name)
+        else:
+            self.leases[name].vacate(epoch)
 
     def revoke(self, record: Record, epoch: int) -> list[str]:
         target = self.members.get(record.body["log"])
@@ -196,21 +206,31 @@ class State:
 
     def lease(self, record: Record, epoch: int) -> list[str]:
         body, verb = record.body, record.kind.split(".")[1]
-        lease = self.leases.setdefault(body["lease"], Lease())
+        lease, claim = self.leases.get(body["lease"]) or Lease(), is_claim(body["lease"])
         node, session, token = self.members[record.log].name, body.get("session", ""), body.get("token")
         place = {"node": node, "session": session, "record": record.id, "ttl_ms": body.get("ttl_ms")}
         place["rank"] = epoch - 8 * body.get("priority", 0)
         mine = bool(lease.holder) and (lease.holder, lease.session) == (node, session)
         if body.get("ttl_ms", 0) > 86_400_000:
             return no("LIVE")
-        return getattr(self, f"_{verb}")(record, epoch, lease, place, mine, token)  # type: ignore[no-any-return]
+        if claim and verb in ("acquire", "take") and (rule := self.work.refusal(record, node, epoch)):
+            return no(rule)
+        if not claim:
+            self.leases[body["lease"]] = lease
+        verdict: list[str] = getattr(self, f"_{verb}")(record, epoch, lease, place, mine, token)
+        if claim and verdict[2] == "granted":
+            self.leases[body["lease"]] = lease
+            self.work.claimed(body["lease"], epoch)
+        return verdict
 
     def _acquire(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
         if mine or lease.has(place["node"], place["session"]):
             return no("LEASE-4")
         if not lease.holder and not lease.queue and lease.token < epoch:
             lease.give(place, epoch)
-            return yes("LEASE-1", "granted")
+            job = self.work.job(record.body["lease"])
+            is_stolen = job is not None and self.work.owner(job) not in ("", place["node"])
+            return yes("WORK-2" if is_stolen else "LEASE-1", "granted")
         if record.body.get("queue"):
             lease.join(place)
             return yes("LEASE-5", "queued")
@@ -229,7 +249,7 @@ class State:
             return yes("LEASE-7", "withdrawn")
         if not mine or token != lease.token or named != lease.record:
             return FENCED
-        lease.vacate(epoch)
+        self.vacate(record.body["lease"], epoch)
         return yes("LEASE-7", "released")
 
     def _take(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
@@ -255,25 +275,41 @@ class State:
     def _break(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
         if not lease.holder or token != lease.token:
             return no("LEASE-9")
-        lease.vacate(epoch)
+        self.vacate(record.body["lease"], epoch)
         lease.token = max(lease.token, epoch)
         return yes("LEASE-9", "broken")
 
     def publish(self, record: Record, epoch: int) -> list[str]:
+        if verdict := self.reactors.verdict(record):
+            return verdict
+        depth = self.reactors.write(record.body)
+        self.reactors.hear(record, self.members[record.log].name, depth)
         return yes("EVENT-1", "published")
+
+    def map(self, record: Record, epoch: int) -> list[str]:
+        name, version, rules = (record.body[key] for key in ("reactor", "version", "rules"))
+        if version <= self.reactors.mappings.get(name, (0, []))[0] or not all(map(is_sound, rules)):
+            return no("REACTOR-1")
+        self.reactors.mappings[name] = (version, rules)
+        return yes("REACTOR-1", "published")
+
+    def do_work(self, record: Record, epoch: int) -> list[str]:
+        if record.kind == "command.issue" and (verdict := self.reactors.verdict(record)):
+            return verdict
+        member = self.members[record.log]
+        bearers = [self.members[log] for log in self.bearers.values()]
+        writers = {bearer.name for bearer in bearers if {"admin", "node"} & bearer.roles}
+        verdict = self.work.judge(record, epoch, member.name, "admin" in member.roles, writers)
+        if verdict[2] == "issued":
+            self.reactors.write(record.body)
+        return verdict
 
 
 FENCED = ["fenced", "FENCE", ""]
 
 
-def no(rule: str) -> list[str]:
-    return ["refused", rule, ""]
-
-
-def yes(rule: str, result: str) -> list[str]:
-    return ["applied", rule, result]
-
-
 RULES: dict[str, Any] = {kind: State.lease for kind in BODIES if kind.startswith("lease.")}
 RULES |= {"node.found": State.found, "node.hello": State.hello, "node.admit": State.admit}
 RULES |= {"node.revoke": State.revoke, "node.rotate": State.rotate, "event.publish": State.publish}
+RULES |= {"reactor.publish": State.map}
+RULES |= {kind: State.do_work for kind in BODIES if kind not in RULES}

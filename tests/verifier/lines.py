@@ -19,12 +19,20 @@ class Unsound(Exception):
 
 FORMS = {
     "hex64": r"[0-9a-f]{64}",
+    "hex32": r"[0-9a-f]{32}",
+    "hex16": r"[0-9a-f]{16}",
+    "commit": r"[0-9a-f]{40}([0-9a-f]{24})?",
     "time": r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z",
     "node name": r"(?=.{1,40}\Z)[a-z0-9]+([._-][a-z0-9]+)*",
     "log": r"(?=.{1,49}\Z)[a-z0-9]+([._-][a-z0-9]+)*-[0-9a-f]{8}",
     "name": r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}",
     "once": r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}",
     "reason": r"(?s:.{1,500})",
+    "dag name": r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
+    "task name": r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}",
+    "step name": r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}",
+    "capability": r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
+    "task path": r"(?=.{1,91}\Z)[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*",
     "key": r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}",
     "sig": r"[A-Za-z0-9+/]{85}[AQgw]==",
     "kind": r"(?=.{1,40}\Z)[a-z]+\.[a-z]+",
@@ -80,6 +88,20 @@ def fits(value: Any, form: Any) -> bool:
     return bool(form(value))
 
 
+def many(least: int, most: int, form: Any) -> Any:
+    return lambda value: (
+        isinstance(value, list) and least <= len(value) <= most and all(fits(one, form) for one in value)
+    )
+
+
+def text(least: int, most: int) -> Any:
+    return lambda value: isinstance(value, str) and least <= len(value) <= most
+
+
+def among(*values: str) -> Any:
+    return lambda value: isinstance(value, str) and value in values
+
+
 # 3 to 5. What records, bodies and seals look like.
 
 ENVELOPE = {
@@ -97,7 +119,26 @@ SEAL = {
 }  # fmt: skip
 TOKEN, TTL, FLAG = (1, 2**53), (1000, 2**53), lambda value: isinstance(value, bool)
 SESSION = {"lease": "name", "session": "name", "once?": "once"}
+COUNT, ANY = (0, 2**53), lambda value: True
 ASK = {**SESSION, "ttl_ms": TTL, "until": (1, 2**53), "queue?": FLAG, "priority?": (0, 9)}
+WHY = {"reason": "reason", "once?": "once"}
+UNDER = {"lease": "name", "session": "name", "token": TOKEN}
+STREAM = {"bytes": COUNT, "sha256": "hex64", "truncated?": FLAG}
+STREAMS = {"err?": STREAM, "out?": STREAM}
+STEP = {
+    "name": "step name", "artefacts?": many(0, 64, text(1, 256)), "limit_ms?": (1, 2**53),
+    "run?": many(1, 256, text(0, 4096)), "shell?": text(1, 16384),
+}  # fmt: skip
+STEPS = many(0, 64, STEP)
+TASK = {
+    "name": "task name", "after?": STEPS, "before?": STEPS, "commands?": STEPS, "rollback?": STEPS,
+    "attempts?": (1, 100), "backoff_ms?": (0, 86_400_000), "branch?": text(1, 256), "capability?": "capability",
+    "environment?": many(0, 128, text(1, 128)), "limit_ms?": (1, 2**53), "needs?": many(0, 256, "task name"),
+    "objective?": text(0, 8192), "priority?": (0, 9), "pty?": FLAG, "receipts?": many(0, 64, "step name"),
+    "ttl_ms?": TTL,
+}  # fmt: skip
+GIVE = {"command?": ANY, "event?": ANY}
+RULE = {"on": {"topic?": "name", "type?": "name"}, "give": GIVE, "else?": GIVE, "under?": "name", "where?": ANY}
 NEWCOMER = {"key": "key", "name": "node name", "once?": "once"}
 BODIES: dict[str, Any] = {
     "node.found": {**NEWCOMER, "recovery": "key"},
@@ -106,17 +147,47 @@ BODIES: dict[str, Any] = {
                    and all(value.count(role) == 1 and role in ("admin", "node", "observer") for role in value)},
     "node.revoke": {"log": "log", "reason": "reason", "once?": "once"},
     "node.rotate": {"key": "key", "once?": "once"},
-    "lease.acquire": ASK,
+    "lease.acquire": {**ASK, "watched_ms?": COUNT},
     "lease.renew": {**SESSION, "token": TOKEN, "ttl_ms?": TTL},
     "lease.release": {**SESSION, "record": "hex64", "token?": TOKEN},
-    "lease.take": {**ASK, "token": TOKEN, "last": "hex64", "watched_ms": (0, 2**53)},
+    "lease.take": {**ASK, "token": TOKEN, "last": "hex64", "watched_ms": COUNT},
     "lease.break": {"lease": "name", "reason": "reason", "token": TOKEN, "once?": "once"},
-    "event.publish": {"topic": "name", "type": "name", "payload": lambda value: True, "once?": "once",
-                      "under?": {"lease": "name", "session": "name", "token": TOKEN}},
+    "event.publish": {"topic": "name", "type": "name", "payload": ANY, "once?": "once", "under?": UNDER,
+                      "cause?": "hex64", "reaction?": "hex32"},
+    "work.offer": {"capabilities": many(0, 64, "capability"), "slots": (0, 1000), "once?": "once"},
+    "breaker.open": WHY,
+    "breaker.reset": WHY,
+    "reactor.publish": {"reactor": "dag name", "version": (1, 2**53), "rules": many(0, 256, RULE), "once?": "once"},
+    "dag.submit": {"dag": "dag name", "tasks": many(0, 4096, TASK), "until": (1, 2**53), "parts?": (0, 100_000),
+                   "priority?": (0, 9), "cause?": "hex64", "once?": "once",
+                   "limits?": lambda value: type(value) is dict and len(value) <= 64 and all(
+                       fits(name, "capability") and fits(most, (1, 100_000)) for name, most in value.items())},
+    "dag.part": {"dag": "dag name", "tasks": many(1, 4096, TASK), "until": (1, 2**53), "record": "hex64",
+                 "part": (1, 100_000), "once?": "once"},
+    "dag.cancel": {"dag": "dag name", **WHY},
+    "task.receipt": {"under": UNDER, "step": "step name", "phase": among("after", "before", "rollback", "run"),
+                     "outcome": among("exited", "not-started", "stopped", "timeout"), "commit?": "commit",
+                     "exit": lambda value: value is None or fits(value, (-255, 255)), "duration_ms?": COUNT,
+                     "command?": many(0, 256, text(0, 16384)), "note?": text(0, 500), "output?": STREAMS,
+                     "artefacts?": many(0, 256, {"bytes": COUNT, "path": text(1, 1024), "sha256": "hex64"}),
+                     "once?": "once"},
+    "task.finish": {"under": UNDER, "outcome": among("failed", "noop", "succeeded"), "reason?": "reason",
+                    "once?": "once"},
+    "task.retry": {"task": "task path", **WHY},
+    "task.skip": {"task": "task path", **WHY},
+    "task.assign": {"task": "task path", "to?": "node name", **WHY},
+    "command.issue": {"name": "step name", "until": (1, 2**53), "args?": ANY, "again?": "name", "to?": "node name",
+                      "capability?": "capability", "holder?": "name", "priority?": (0, 9), "reason?": "reason",
+                      "cause?": "hex64", "reaction?": "hex32", "under?": UNDER, "once?": "once"},
+    "command.finish": {"under": UNDER, "outcome": among("applied", "failed", "noop", "refused"), "rule?": "name",
+                       "exit?": (-255, 255), "duration_ms?": COUNT, "output?": STREAMS, "reason?": "reason",
+                       "once?": "once"},
+    "command.cancel": {"command": "hex16", **WHY},
 }  # fmt: skip
 WRITERS = {"admin", "node"}
 ROLES: dict[str, set[str]] = {kind: WRITERS for kind in BODIES if not kind.startswith("node.")}
-ROLES |= {"node.found": set(), "node.hello": set(), "node.rotate": WRITERS | {"observer"}, "lease.break": {"admin"}}
+ROLES |= {kind: {"admin"} for kind in ("lease.break", "breaker.reset", "reactor.publish")}
+ROLES |= {"node.found": set(), "node.hello": set(), "node.rotate": WRITERS | {"observer"}}
 ROLES |= {"node.admit": {"admin", "recovery"}, "node.revoke": {"admin", "recovery"}}
 
 

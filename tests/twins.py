@@ -1,0 +1,102 @@
+"""The fold and its second implementation side by side, record by record, without signatures: thousands a second.
+
+twins = Twins(seed=7); twins.run(epochs=30)     # a random fleet at work; fails at the first verdict that differs
+twins.hit                                       # every (kind, outcome, rule, result) that came up
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from orxaq_mesh import fold, kinds
+from orxaq_mesh.kinds import Moment, node
+from orxaq_mesh.kinds.node import members
+from orxaq_mesh.record import NOTHING, canonical
+from orxaq_mesh.schema import read_record
+from tests.builder import AT, Pen, secret
+from tests.toil import Toil
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "verifier"))
+
+import judging
+import lines
+
+NO_SIGNATURE = "A" * 86 + "=="
+
+
+class Twins:
+    """One random history, judged twice."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.ours, self.theirs = kinds.new_state(), judging.State()
+        self.epoch = 1
+        self.hit: Counter[tuple[str, ...]] = Counter()
+        self.pens = {name: Pen(name) for name in ("oak", "elm", "ash", "fir")}
+        self.spare = 0
+        self.toil = Toil(self.dice)
+        oak, recovery = self.pens["oak"], secret("recovery").public.text
+        self.say(oak, "node.found", {"name": "oak", "key": oak.key.public.text, "recovery": recovery})
+        for name, roles in (("elm", ["node"]), ("ash", ["admin", "node"]), ("fir", ["node"])):
+            self.say(oak, "node.admit", {"name": name, "key": self.pens[name].key.public.text, "roles": roles})
+
+    def run(self, epochs: int) -> Twins:
+        for _ in range(epochs):
+            self.open()
+            for _ in range(self.dice.choice((1, 2, 3, 6, 12))):
+                self.wish(self.pen())
+        return self
+
+    def pen(self) -> Pen:
+        """Somebody who may write, and now and then somebody who may not any more."""
+        able = [pen for pen in self.pens.values() if node.may_write(self.ours, pen.name)]
+        return self.dice.choice(able if able and self.dice.random() < 0.98 else list(self.pens.values()))
+
+    def open(self) -> None:
+        """The next epoch, or one far ahead; now and then it begins with a suspension, or on copies and snapshots."""
+        self.epoch += self.dice.choice((1, 1, 1, 20))
+        known = members(self.ours).by_log
+        suspended = []
+        if self.dice.random() < 0.02:
+            bad = [log for log, member in known.items() if member.admitted and member.name not in ("oak", "recovery")]
+            suspended = bad[:1]
+        for log in suspended:
+            kinds.suspend(self.ours, log, Moment(self.epoch))
+        for family in kinds.FAMILIES:
+            family.open_epoch(self.ours, Moment(self.epoch))
+        self.theirs.open(self.epoch, suspended)
+        self.ours.epoch = self.epoch
+        lot = self.dice.random()
+        if lot < 0.05:
+            self.ours = fold.restore(fold.snapshot(self.ours))
+        elif lot < 0.1:
+            self.ours = fold.copy(self.ours)
+
+    def wish(self, pen: Pen) -> None:
+        kind, body = self.toil.wish(self.ours, pen.name)
+        if kind == "node.rotate":
+            self.spare += 1
+            new = secret(f"{pen.name} {self.spare}")
+            if self.say(pen, kind, {"key": new.public.text})[0] == "applied":
+                self.pens[pen.name] = Pen(pen.name, new)
+            return
+        self.say(pen, kind, body)
+
+    def say(self, pen: Pen, kind: str, body: dict[str, Any]) -> tuple[str, ...]:
+        """One record at its place, judged by both."""
+        pen.seq += 1
+        value = {"at": AT, "body": body, "kind": kind, "node": pen.log, "prev": NOTHING, "seq": pen.seq, "v": 1}
+        value |= {"seen": {"epoch": self.epoch - 1, "seal": NOTHING}, "sig": NO_SIGNATURE}
+        line = canonical(value)
+        record = read_record(line)
+        mine = kinds.apply(self.ours, record, Moment(self.epoch))
+        other = self.theirs.apply(lines.Record(line), self.epoch)
+        assert list(mine) == other, (line.decode(), record.flaw)
+        if mine.outcome == "applied":
+            self.toil.told.append(record.id)
+        self.hit[kind, *mine] += 1
+        return mine
