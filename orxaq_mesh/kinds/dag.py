@@ -451,6 +451,7 @@ ROWS = (
     Row("task.assign", "otherwise", REFUSED, "TASK-8"),
 )
 
+
 new = dump = load = copy = open_epoch = gone = no_part
 """What is known of DAGs is work's."""
 
@@ -478,13 +479,38 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         }
         return Words(texts.get(verdict.rule, f"{name} is no task's claim"), f"mesh explain {verdict.rule}", facts)
     if "task" in body:
-        item = part.items.get(TASK + body["task"])
-        return Words(f"{body['task']}: {work.item_words(item, body['task'])}", f"mesh explain {verdict.rule}", facts)
+        return _hand_words(state, record, facts)
     dag = part.dags.get(body["dag"])
+    author = dag.author if dag else ""
+    hints = {"DAG-2": f"mesh dag show {body['dag']}; another --name, or mesh dag cancel", "DAG-5": "mesh dag list"}
     texts = {
-        "DAG-2": f"{body['dag']} is at work since epoch {dag.since if dag else 0}, submitted by {dag.author if dag else ''}",
+        "DAG-2": f"{body['dag']} is at work since epoch {dag.since if dag else 0}, submitted by {author}",
         "DAG-3": flaws([*(dag.drafts if dag and record.kind == "dag.part" else ()), *body.get("tasks", ())]),
         "DAG-4": f"part {body.get('part')} of {body['dag']} is not the one that comes next",
-        "DAG-5": f"{body['dag']}: nothing of it can be cancelled by this node",
+        "DAG-5": _cancel_words(state, record, author),
     }
-    return Words(texts.get(verdict.rule, str(body["dag"])), f"mesh explain {verdict.rule}", facts)
+    hint = hints.get(verdict.rule, f"mesh explain {verdict.rule}")
+    return Words(texts.get(verdict.rule, str(body["dag"])), hint, facts)
+
+
+def _cancel_words(state: State, record: Record, author: str) -> str:
+    name = record.body["dag"]
+    if not author:
+        return f"there is no DAG {name}"
+    if _of_another(state, record, Moment(0)):
+        return f"{name} is {author}'s: only {author} or an admin cancels it"
+    return f"nothing of {name} is left to be cancelled"
+
+
+def _hand_words(state: State, record: Record, facts: dict[str, Any]) -> Words:
+    """TASK-8."""
+    name, item = record.body["task"], _item(state, record)
+    if item is None:
+        return Words(f"there is no {name}", "mesh task list", facts)
+    what = f"{name}: {work.item_words(item, name)}"
+    if _of_another(state, record, Moment(0)):
+        author = work.author(state, item)
+        what = f"{item.dag} is {author}'s: only {author} or an admin may do this"
+    elif _to_no_worker(state, record, Moment(0)):
+        what = f"{record.body['to']} is no node that works"
+    return Words(what, f"mesh task show {name}", facts)
