@@ -167,7 +167,7 @@ class Toil:
             "receipts": ["report"], "attempts": self.dice.choice((2, 3)), "backoff_ms": self.dice.choice(PAUSES_MS),
             "capability": self.dice.choice(CAPABILITIES),
         }  # fmt: skip
-        return task | {field: value for field, value in optional.items() if self.chance(0.4)}
+        return task | {field: value for field, value in optional.items() if self.chance(0.5)}
 
     def submit(self, state: State, who: str) -> tuple[str, Body]:
         free = [name for name in DAGS if not (dag := work(state).dags.get(name)) or not dag.is_open or self.chance(0.1)]
@@ -176,8 +176,8 @@ class Toil:
         body: Body = {"dag": self.dice.choice(free), "tasks": self.tasks("a", self.dice.randrange(6), [])}
         if self.chance(0.4):
             body["parts"] = self.dice.choice((0, 1, 2))
-        if self.chance(0.3):
-            body["limits"] = {self.dice.choice(CAPABILITIES): self.dice.choice((1, 2))}
+        if self.chance(0.6):
+            body["limits"] = {self.dice.choice(CAPABILITIES): self.dice.choice((1, 1, 2))}
         return "dag.submit", body | {"until": state.epoch + 9}
 
     def part(self, state: State, who: str) -> tuple[str, Body]:
