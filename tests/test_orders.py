@@ -134,6 +134,10 @@ def test_every_task_that_is_read_fits_the_record_schema() -> None:
         ("tasks:\n  build:\n    limit: 10 minutes\n", 3, "is no duration: write 600 (seconds), 10m"),
         ("tasks:\n  build:\n    limit: 10m\n    limit_ms: 5\n", 4, "limit or limit_ms, not both"),
         ('tasks:\n  build:\n    run: make "all\n', 3, "cannot be split into words"),
+        ("tasks:\n  build:\n    run: make && make test\n", 3, "no shell sees `run`, and && stands in it"),
+        ("tasks:\n  build:\n    run: make; make test\n", 3, "and ; stands in it"),
+        ("tasks:\n  build:\n    run: make >log 2>&1\n", 3, "and >log stands in it"),
+        ("tasks:\n  build:\n    run: |\n      make\n      make test\n", 3, "and a second line stands in it"),
         ("tasks:\n  build:\n    commands:\n      - {name: x}\n", 4, "either `run` or `shell`"),
         ("tasks:\n  build:\n    run: x\n    commands: y\n", 4, "not both"),
         ("tasks:\n  build:\n    artefacts: x\n", 3, "beside its `run`"),
@@ -193,6 +197,27 @@ def test_B10_sizes_are_asked_before_anything_is_parsed(tmp_path: Path) -> None:
     assert "more than 32 MiB" in error.what
     with pytest.raises(Usage, match="no file"):
         dags.read(tmp_path / "missing.yaml")
+
+
+def test_what_a_shell_would_understand_is_meant_where_it_is_quoted(tmp_path: Path) -> None:
+    run = """find . -name '*.o' -exec rm {} \\; -o "a && b" 'x; y' http://h/?a=1&b=2 p=>q"""
+    found = dag(tmp_path, json.dumps({"tasks": {"a": {"run": run}}}), "f.json")
+    words = found.tasks[0]["commands"][0]["run"]
+    assert words == [
+        "find",
+        ".",
+        "-name",
+        "*.o",
+        "-exec",
+        "rm",
+        "{}",
+        ";",
+        "-o",
+        "a && b",
+        "x; y",
+        "http://h/?a=1&b=2",
+        "p=>q",
+    ]
 
 
 def test_words_that_yaml_readers_disagree_on_are_words(tmp_path: Path) -> None:

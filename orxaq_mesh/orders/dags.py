@@ -32,6 +32,9 @@ MAX_BODY_BYTES = 58 * 1024
 MAX_TASKS_A_RECORD = 4096
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _NO_NAME_CHARS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_FOR_A_SHELL = re.compile(r"(?:^|\s)(?:&&|\|\|?|[;&]|<<?|[12]?>>?\S*)(?:\s|$)|;(?:\s|$)|\n")
+"""What means something to a shell and nothing to a program, outside quotes."""
 _LISTS = ("needs", "environment", "receipts", "artefacts")
 
 
@@ -125,18 +128,28 @@ def _step(source: Source, at: Path_, given: Any, used: set[str]) -> Value:
     if ("run" in step) == ("shell" in step):
         raise source.bad(at, "a command has either `run` or `shell`")
     if isinstance(step.get("run"), str):
-        try:
-            step["run"] = shlex.split(step["run"])
-        except ValueError as error:
-            reason = f"the command cannot be split into words: {error}"
-            raise source.bad((*at, "run"), reason, "close the quote, or write a list of words") from None
-        if not step["run"]:
-            raise source.bad((*at, "run"), "the command has no words")
+        step["run"] = _words(source, (*at, "run"), step["run"].strip())
     if "artefacts" in step:
         step["artefacts"] = _listed(step["artefacts"])
     if "name" not in step:
         step["name"] = _new_name(step, used)
     return step
+
+
+def _words(source: Source, at: Path_, text: str) -> list[str]:
+    """A command's words. No shell will see them: what only a shell understands is not what was meant."""
+    if found := _FOR_A_SHELL.search(_QUOTED.sub("x", text)):
+        what = "a second line" if found[0] == "\n" else found[0].strip()
+        hint = "several commands: `commands: [...]`; a script: `shell: ...`; the words as they are: a list"
+        raise source.bad(at, f"no shell sees `run`, and {what} stands in it", hint)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        reason = f"the command cannot be split into words: {error}"
+        raise source.bad(at, reason, "close the quote, or write a list of words") from None
+    if not words:
+        raise source.bad(at, "the command has no words")
+    return words
 
 
 def _new_name(step: Value, used: set[str]) -> str:

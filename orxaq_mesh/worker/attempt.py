@@ -2,7 +2,7 @@
 
 Knows: guards before, commands, guards after, rollback; what makes an attempt succeed.
 Knows not: claims, the hub; how a command is run (`execution`).
-Laws: QUIET (a `shell` step runs only where the order says so and the node's own file allows it).
+Laws: SECRET (what is filed repeats no credential), QUIET (a `shell` step runs only where the order says so and the node's own file allows it).
 
     attempt(claim, place, lost)      # [("task.receipt", {...}), ..., ("task.finish", {...})]; [] where the claim was lost
 """
@@ -17,18 +17,20 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from orxaq_mesh.credentials import masked
 from orxaq_mesh.errors import MeshError, Usage
 from orxaq_mesh.store.environment import git_environment
 from orxaq_mesh.worker.environment import child_environment
 from orxaq_mesh.worker.events import LAST, ExecutionLog
 from orxaq_mesh.worker.own import Own
-from orxaq_mesh.worker.receipts import receipt
+from orxaq_mesh.worker.receipts import found, receipt
 from orxaq_mesh.worker.retrying import run_patiently
 from orxaq_mesh.worker.step import EXITED, Exit, Step
 
 Asked = list[tuple[str, dict[str, Any]]]
 _PHASES = (("before", "before"), ("commands", "run"), ("after", "after"))
 MAX_REASON = 500
+MAX_RECEIPT_BYTES = 60 * 1024
 
 
 class Claim(NamedTuple):
@@ -92,7 +94,8 @@ def attempt(claim: Claim, place: Place, lost: threading.Event) -> Asked:
             filed = run.command() if claim.is_command else run.task()
         except MeshError as error:
             filed = run.failed(error.what)
-        filed = [] if lost.is_set() else filed
+        # SECRET: what is not signed would leave the attempt without an end.
+        filed = [] if lost.is_set() else [(kind, masked(wish)) for kind, wish in filed]
         outcome = filed[-1][1]["outcome"] if filed else "lost"
         log.append(LAST, outcome=outcome)
     return filed
@@ -113,7 +116,7 @@ class _Run:
             "MESH_ARGS": orjson.dumps(claim.order.get("args")).decode(),
         }
         given = child_environment(place.environment, wanted=wanted, env_allow=place.own.environment, own=own)
-        self.environment = given.variables
+        self.environment, self.withheld = given.variables, given.withheld
 
     # Tasks.
 
@@ -132,6 +135,8 @@ class _Run:
 
     def failed(self, why: str) -> Asked:
         """It ends here; the reason is for people."""
+        if self.withheld:
+            why = f"{why}; this node's work.yaml does not let out {', '.join(self.withheld)}"
         kind = "command.finish" if self.claim.is_command else "task.finish"
         return [*self.filed, (kind, {"under": self.claim.under, "outcome": "failed", "reason": why[:MAX_REASON]})]
 
@@ -145,9 +150,7 @@ class _Run:
         ended = run_patiently(step, self.place.folder, self.environment, log=self.log, stop=self.lost, pty=pty)
         commit = self._git("rev-parse", "--verify", "--quiet", "HEAD")
         told = receipt(step, ended, self.place.folder, globs if ended.good else (), commit=commit)
-        lacking = [
-            glob for glob in globs if ended.good and not receipt(step, ended, self.place.folder, [glob])["artefacts"]
-        ]
+        lacking = [glob for glob in globs if ended.good and not found(self.place.folder, [glob])]
         if lacking:
             told["exit"], told["note"] = 1, f"it made no {lacking[0]}"
         self.filed.append(("task.receipt", {"under": self.claim.under, **_fits(told)}))
@@ -215,5 +218,12 @@ def _why(step: Step, ended: Exit) -> str:
 
 
 def _fits(told: dict[str, Any]) -> dict[str, Any]:
-    """A receipt that a ledger takes: very long arguments are named by their beginning."""
-    return {**told, "command": [word[:16384] for word in told["command"][:256]]}
+    """A receipt that a ledger takes: very long arguments are named by their beginning.
+
+    Raises:
+        Usage: it is too long all the same (law LINE).
+    """
+    told = {**told, "command": [word[:1024] for word in told["command"][:16]]}
+    if len(orjson.dumps(told)) > MAX_RECEIPT_BYTES:
+        raise Usage(f"{told['step']} made too many files for one receipt ({len(told['artefacts'])})")
+    return told

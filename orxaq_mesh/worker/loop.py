@@ -34,7 +34,7 @@ from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, identify_self
 from orxaq_mesh.sync import PATIENCE_MS
 from orxaq_mesh.sync.wire import Client, connect
-from orxaq_mesh.worker.attempt import Asked, Claim, Place, attempt
+from orxaq_mesh.worker.attempt import MAX_REASON, Asked, Claim, Place, attempt
 from orxaq_mesh.worker.execution import end_left_over
 from orxaq_mesh.worker.own import Own
 
@@ -172,6 +172,7 @@ class Worker:
     def _slot(self, number: int) -> None:
         session = f"{self._name}-{number}"
         filed = [] if number else [self._offer(self.wanted.slots)]  # it travels with the first claim
+        fault: MeshError | None = MeshFault("a slot ended by a fault of this program")
         try:
             while not self._stopping.is_set() and (
                 claim := self._patiently(partial(self._next, number, session, filed))
@@ -180,10 +181,13 @@ class Worker:
                 if self._stopping.is_set() and filed:
                     for answer, asked in zip(self._ask(filed), filed, strict=True):
                         self._tell(answer, *asked)
+            fault = None
         except MeshError as error:
-            if not self._stopping.is_set():
-                self._faults.append(error)
-                self._stopping.set()
+            fault = None if self._stopping.is_set() else error
+        finally:
+            if fault is not None:  # what it holds would be renewed for as long as this worker lives
+                self._faults.append(fault)
+                self.stop()
 
     def _patiently(self, act: Callable[[], T]) -> T | None:
         """Again where mesh-sync went away, and for as long as the hub does not answer: a laptop may be offline for hours.
@@ -212,16 +216,19 @@ class Worker:
         deadline_ms = None if self.wanted.idle_ms is None else now_ms + self.wanted.idle_ms
         owner = list(identify_self())
         any_work = Intent(secrets.token_hex(8), "lease.acquire", wish, True, owner, now_ms, deadline_ms)
+        done = {wish["under"]["token"] for _, wish in filed if "token" in wish.get("under", {})}
         client = self._open[number] = self._connect()
         try:
             for place, answer in client.answers([*self._intents(filed), any_work], None):
-                if place == len(filed):
+                if place < len(filed):
+                    self._tell(answer, *filed[place])
+                elif answer.facts.get("token") not in done:
                     return self._claimed(session, answer)
-                self._tell(answer, *filed[place])
         finally:
             del self._open[number]
             client.close()
-        return None
+        filed.clear()  # what was done is refused, and is still ours for a moment: it is not begun again
+        return self._next(number, session, filed)
 
     def _claimed(self, session: str, answer: Answer) -> Claim | None:
         if answer.error is not None:
@@ -242,6 +249,17 @@ class Worker:
             work = wish["under"]["lease"].partition(":")[2]
             facts = {"outcome": answer.result or wish["outcome"], "verdict": answer.verdict, "rule": answer.rule}
             self.say("finished", {"work": work, **facts, "reason": wish.get("reason", "") or answer.what})
+            if answer.verdict == "refused" and answer.rule != "ONCE":
+                self._end(kind, wish, answer)
+
+    def _end(self, kind: str, wish: Mapping[str, Any], no: Answer) -> None:
+        """A finish that a rule refuses must not leave the claim with us: it has failed, or it is given back."""
+        under = wish["under"]
+        reason = f"{no.rule}: {no.what}"[:MAX_REASON] or no.rule
+        failed = (kind, {"under": under, "outcome": "failed", "reason": reason})
+        (answer,) = self._ask([failed])
+        if answer.verdict == "refused":
+            self._ask([("lease.release", {"lease": under["lease"], "session": under["session"]})])
 
     def _do(self, number: int, claim: Claim) -> Asked:
         lost = threading.Event()

@@ -132,6 +132,22 @@ def test_TASK_7_a_step_that_makes_none_of_its_artefacts_has_failed(fleet: Works)
     assert (finished["outcome"], finished["reason"]) == ("failed", "make made no dist/*.whl")
 
 
+def test_TASK_7_a_receipt_that_no_line_holds_fails_the_task_and_leaves_it_with_nobody(fleet: Works) -> None:
+    code = "import os\nfor n in range(200): open('f' * 240 + str(n), 'w')"
+    fleet.submit({"name": "a", "commands": [step("make", code, artefacts=["f*"])]})
+    (finished,) = only(fleet.work("elm"), "finished")
+    assert finished["reason"] == "make made too many files for one receipt (200)"
+    assert fleet.item("a").state == "failed"
+
+
+def test_TASK_7_a_finish_that_is_refused_does_not_leave_the_claim_with_who_asked(fleet: Works) -> None:
+    fleet.submit({"name": "a", "receipts": ["review"], "commands": [step("s", note("s"))]})
+    said = only(fleet.work("elm"), "finished")
+    assert [(line["verdict"], line["rule"]) for line in said] == [("refused", "TASK-7")]
+    assert fleet.ran() == ["s"], "and it is not begun again by the same hands"
+    assert (fleet.item("a").state, fleet.item("a").reason) == ("failed", said[0]["rule"] + ": " + said[0]["reason"])
+
+
 def test_QUIET_a_shell_text_runs_only_where_the_nodes_own_file_allows_it(fleet: Works) -> None:
     order = {"name": "a", "attempts": 2, "commands": [{"name": "s", "shell": "echo hi there | tr i o > said"}]}
     fleet.submit(order)
