@@ -4,9 +4,11 @@ Knows: what keys and tokens of well-known makers look like, and fields whose nam
 Knows not: records, who asks, what is done about it. It never repeats what it found: only where, and by which rule.
 A ledger is for ever and for everybody, so a wrong "yes" costs a person one rewording, a wrong "no" a
 key.
+Rule: SECRET.
 
     find({"env": {"NPM": "npm_" + 36 * "a"}})      # [Found(path="env.NPM", rule="npm-token")]
     find({"password": "${DB_PASSWORD}"})           # []: it names a secret, and is none
+    refuse("event.publish", {"payload": ...})      # Refused: SECRET, with the place
 """
 
 from __future__ import annotations
@@ -15,9 +17,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from orxaq_mesh.errors import Refused
+
 
 class Found(NamedTuple):
-    """One credential. `path` leads to it from the outermost value, e.g. `body.steps.0.run`; empty: the value itself."""
+    """One credential. `path` leads to it from the outermost value, e.g. `body.steps.0.run`; empty: the value itself.
+
+    A field's name that is a credential stands in it as `*`.
+    """
 
     path: str
     rule: str
@@ -89,6 +96,9 @@ _DIGIT: Final = re.compile("[0-9]")
 _CODE: Final = re.compile(r"[(\[<{`]|::|\.\w{1,40}\.")
 _LEAST: Final = 8
 """Characters of the shortest secret that a field's name gives away; a shorter one is a word, a number or a state."""
+_TOLD: Final = 5
+"""Of so many places at most a refusal tells."""
+_MAX_PATH: Final = 200
 
 
 def find(value: Any) -> list[Found]:
@@ -104,11 +114,46 @@ def find(value: Any) -> list[Found]:
         if isinstance(here, str):
             found |= dict.fromkeys(Found(path, rule) for rule in _rules(name, here))
         elif isinstance(here, dict):
-            found |= dict.fromkeys(Found(_under(path, key), rule) for key in here for rule in _in_text(key))
-            waiting += [(_under(path, key), key, inner) for key, inner in reversed(here.items())]
+            bad = {key: rules for key in here if (rules := [*_in_text(key)])}
+            shown = {key: _under(path, "*" if key in bad else key) for key in here}
+            found |= dict.fromkeys(Found(shown[key], rule) for key, rules in bad.items() for rule in rules)
+            waiting += [(shown[key], key, inner) for key, inner in reversed(here.items())]
         elif isinstance(here, list | tuple):
             waiting += [(_under(path, str(at)), name, here[at]) for at in reversed(range(len(here)))]
     return list(found)
+
+
+def refuse(kind: str, body: Any) -> None:
+    """Say no to what is about to be signed, if a credential stands in it.
+
+    Args:
+        kind: of the record.
+        body: what it is to say.
+
+    Raises:
+        Refused: where each stands, and by which rule that was seen; never what stands there.
+    """
+    if not (found := find(body)):
+        return
+    where = [{"path": _under("body", path)[:_MAX_PATH], "rule": rule} for path, rule in found[:_TOLD]]
+    places = ", ".join(f"{place['path']} ({place['rule']})" for place in where)
+    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+    what = f"a credential stands in this {kind}, at {places}{more}; a ledger is for ever, and for everybody"
+    raise Refused("SECRET", what, hint="name where the secret is kept instead; mesh explain SECRET", found=where)
+
+
+def masked(value: Any) -> Any:
+    """A value in which every text that holds a credential is replaced by a word about it."""
+    return _masked("", value)
+
+
+def _masked(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        rule = next(_rules(name, value), None)
+        return value if rule is None else f"[{rule}]"
+    if isinstance(value, dict):
+        return {key: _masked(key, inner) for key, inner in value.items()}
+    return [_masked(name, inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _under(path: str, name: str) -> str:

@@ -319,7 +319,14 @@ class Mesh:
 
         Returns:
             The answer that settles it: the first that is no `applied`, else the last; `record` is the submit's.
+
+        Raises:
+            Refused: a credential stands in it (law SECRET); none of it was signed.
         """
+        from orxaq_mesh.credentials import refuse
+
+        for kind, wish in records:  # SECRET: else the submit were signed, and a part that it waits for never
+            refuse(kind, wish)
         (kind, wish), *parts = records
         if dry_run or not parts:
             return self.ask(kind, wish, once=once, dry_run=dry_run)

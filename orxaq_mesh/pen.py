@@ -2,7 +2,7 @@
 
 Knows: what was signed last, what no seal has taken in yet, the one seal signed on each parent.
 Knows not: who asked and why (`engine`), when it is pushed.
-Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE, LINE.
+Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE, LINE, SECRET.
 
     pen = Pen(me, memory)
     record = pen.sign(ledger, "lease.renew", {"lease": "deploy", ...}, seen, now)     # or Refused, and nothing signed
@@ -11,7 +11,7 @@ Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE,
 
 from __future__ import annotations
 
-from orxaq_mesh import answers, fold, kinds
+from orxaq_mesh import answers, credentials, fold, kinds
 from orxaq_mesh.effects import Me, Memory, Now
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Moment, State, Verdict
@@ -58,8 +58,9 @@ class Pen:
         """The record that would come next, with a signature that is none.
 
         Raises:
-            Refused: no line can hold it (law LINE).
+            Refused: no line can hold it (law LINE), or a credential stands in it (law SECRET).
         """
+        credentials.refuse(kind, body)
         try:
             return read_record(canonical(self._value(kind, body, seen, now)))
         except BadLine as bad:

@@ -198,6 +198,16 @@ _LAWS = (
         "A caller that does not know whether its first try arrived may simply try again.",
         "mesh publish ... --key build-17, twice: one event.",
     ),
+    Rule(
+        "SECRET",
+        "A credential is not signed",
+        "A node signs no record in which a key, a token or a password stands, by the forms of well-known makers and by "
+        "what a field is called; the refusal names the place and the form, never the secret. It is asked where a "
+        "record is signed, and not by the fold: what another program signed is judged like anything else.",
+        "What is in a ledger is copied to everybody, and is never deleted.",
+        'mesh publish deploy done --payload \'{"password":"..."}\' with a password in it: refused; publish the name '
+        "of the place where it is kept.",
+    ),
 )
 
 LAWS: dict[str, Rule] = {law.id: law for law in _LAWS}

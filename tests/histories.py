@@ -234,7 +234,7 @@ def check(state: kinds.State) -> None:
     """Counts, frontier, claims and needs fit each other."""
     part = work(state)
     items = {item.name: item for item in part.items.values()}
-    assert part.ready == sorted(item.rank for item in items.values() if item.state == "ready")
+    assert list(part.ready) == sorted(item.rank for item in items.values() if item.state == "ready")
     held = {name: lease for name, lease in leases(state).by_name.items() if is_work(name)}
     assert set(held) == {item.name for item in items.values() if item.state == "running"}
     for name, lease in held.items():

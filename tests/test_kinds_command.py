@@ -262,7 +262,10 @@ def test_COMMAND_4_its_issuer_or_an_admin_calls_it_back_while_nobody_has_started
     ash = trunk.pens["ash"]
     do(trunk, issue(ash))
     name = the_command(trunk)
-    assert trunk.verdict(call_back(trunk, trunk.pens["elm"])).rule == "COMMAND-4"
+    record = call_back(trunk, trunk.pens["elm"])
+    verdict = trunk.verdict(record)
+    assert verdict == ("refused", "COMMAND-4", "")
+    assert "only ash or an admin" in kinds.words(trunk.ledger.state, record, verdict).what
     do(trunk, call_back(trunk, ash))
     assert (item(trunk, name).state, item(trunk, name).reason) == ("cancelled", "elm was replaced")
     assert trunk.verdict(claim(trunk.pens["elm"], name)).rule == "TASK-2"

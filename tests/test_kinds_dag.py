@@ -570,7 +570,9 @@ def test_TASK_8_the_hand_is_the_authors_or_an_admins() -> None:
     elm, ash = trunk.pens["elm"], trunk.pens["ash"]
     do(trunk, submit(elm, *diamond()))
     for record in (retry(ash, "a"), skip(ash, "a"), assign(ash, "a", to="ash"), cancel(ash)):
-        assert trunk.verdict(record).outcome == "refused"
+        verdict = trunk.verdict(record)
+        assert verdict.outcome == "refused"
+        assert "only elm or an admin" in kinds.words(trunk.ledger.state, record, verdict).what
     do(trunk, assign(elm, "a", to="ash"), assign(trunk.oak, "a"), skip(elm, "a"))
 
 
@@ -579,7 +581,10 @@ def test_TASK_8_nothing_is_assigned_to_who_could_never_claim_it(to: str) -> None
     trunk = fleet()
     trunk.admit("owl", "observer")
     do(trunk, submit(trunk.oak, task("a")))
-    assert trunk.verdict(assign(trunk.oak, "a", to=to)).rule == "TASK-8"
+    record = assign(trunk.oak, "a", to=to)
+    verdict = trunk.verdict(record)
+    assert verdict == ("refused", "TASK-8", "")
+    assert f"{to} is no node" in kinds.words(trunk.ledger.state, record, verdict).what
 
 
 def test_a_task_that_is_not_there_is_neither_retried_nor_skipped_nor_assigned() -> None:

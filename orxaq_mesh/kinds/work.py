@@ -528,6 +528,7 @@ def refusal_words(state: State, rule: str, name: str, who: str) -> tuple[str, st
     needs = f"the capability {item.capability}" if item.capability else f"the holder of {item.holder}"
     texts = {
         "TASK-3": f"{name} is {f'assigned to {item.to}' if item.to else f'for {needs}'}, which {who} is not",
+        "LEASE-3": f"{name} changed hands in this very epoch: ask once more",
         "TASK-4": f"as much of {item.capability or 'this DAG'} runs already as its DAG allows",
         "TASK-5": f"{name} failed; it is to rest for {item.backoff_ms} ms before attempt {item.attempt + 1}",
     }

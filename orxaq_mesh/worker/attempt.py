@@ -2,7 +2,7 @@
 
 Knows: guards before, commands, guards after, rollback; what makes an attempt succeed.
 Knows not: claims, the hub; how a command is run (`execution`).
-Laws: QUIET (a `shell` step runs only where the order says so and the node's own file allows it).
+Laws: SECRET (what is filed repeats no credential), QUIET (a `shell` step runs only where the order says so and the node's own file allows it).
 
     attempt(claim, place, lost)      # [("task.receipt", {...}), ..., ("task.finish", {...})]; [] where the claim was lost
 """
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from orxaq_mesh.credentials import masked
 from orxaq_mesh.errors import MeshError, Usage
 from orxaq_mesh.store.environment import git_environment
 from orxaq_mesh.worker.environment import child_environment
@@ -93,7 +94,8 @@ def attempt(claim: Claim, place: Place, lost: threading.Event) -> Asked:
             filed = run.command() if claim.is_command else run.task()
         except MeshError as error:
             filed = run.failed(error.what)
-        filed = [] if lost.is_set() else filed
+        # SECRET: what is not signed would leave the attempt without an end.
+        filed = [] if lost.is_set() else [(kind, masked(wish)) for kind, wish in filed]
         outcome = filed[-1][1]["outcome"] if filed else "lost"
         log.append(LAST, outcome=outcome)
     return filed
