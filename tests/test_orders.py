@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orxaq_mesh.errors import Usage
+from orxaq_mesh.errors import Refused, Usage
 from orxaq_mesh.kinds.dag import flaws
 from orxaq_mesh.kinds.mapping import follows
 from orxaq_mesh.orders import dags, forms, reactors, source
@@ -264,6 +264,14 @@ def _read_or_refused(data: bytes, name: str) -> None:
         else:
             assert not flaws(found.tasks)
             canonical({"tasks": found.tasks})
+
+
+def test_SECRET_a_credential_in_a_file_is_refused_with_its_line_and_not_repeated(tmp_path: Path) -> None:
+    token = "ghp_" + "0aB" * 12
+    (tmp_path / "f.yaml").write_text(f"tasks:\n  a: {{run: make}}\n  b:\n    run: deploy --token {token}\n")
+    with pytest.raises(Refused, match="f.yaml, line 3: the task b holds a credential, at commands.0.run.2") as no:
+        dags.read(tmp_path / "f.yaml")
+    assert (no.value.rule, token in no.value.what) == ("SECRET", False)
 
 
 # Records.
