@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ def test_every_task_that_is_read_fits_the_record_schema() -> None:
         ("tasks:\n  build: {run: make, attempts: 99999999999999999999999}\n", 2, "is a number"),
         ("tasks:\n  build: {run: make, attempts: 9999999999999999}\n", 2, "is a number"),
         ("tasks:\n  build: !!python/object {}\n", 2, "tags are not allowed"),
+        ("tasks:\n  a: !" + "x" * 1_000_000, 2, "tags are not allowed"),
         ("%YAML 1.1\n---\ntasks: {}\n", 1, "directives"),
         ("tasks: {a: {run: x}}\n---\ntasks: {}\n", 2, "a second document"),
         ("tasks:\n  build: [\n", 3, "expected the node content"),
@@ -220,6 +222,14 @@ def test_what_a_shell_would_understand_is_meant_where_it_is_quoted(tmp_path: Pat
     ]
 
 
+def test_a_flaw_at_the_end_of_a_large_file_is_found_in_time(tmp_path: Path) -> None:
+    tasks = "".join(f'"t{n}": {{"run": "make {n}"}},\n' for n in range(20_000))
+    begun_s = time.process_time()
+    assert "line 20002: " in refused(tmp_path, f'{{"tasks": {{\n{tasks}"t7": {{}}}}}}', "f.json").what
+    assert "line 20002: " in refused(tmp_path, f'{{"tasks": {{\n{tasks}"x": {{"needs": "y"}}}}}}', "f.json").what
+    assert time.process_time() - begun_s < 10
+
+
 def test_words_that_yaml_readers_disagree_on_are_words(tmp_path: Path) -> None:
     found = dag(tmp_path, "tasks:\n  on: {run: yes}\n  no: {run: [echo, 2026-01-01, 'null', \"5\"]}\n")
     assert [task["name"] for task in found.tasks] == ["on", "no"]
@@ -269,7 +279,7 @@ def _read_or_refused(data: bytes, name: str) -> None:
 def test_SECRET_a_credential_in_a_file_is_refused_with_its_line_and_not_repeated(tmp_path: Path) -> None:
     token = "ghp_" + "0aB" * 12
     (tmp_path / "f.yaml").write_text(f"tasks:\n  a: {{run: make}}\n  b:\n    run: deploy --token {token}\n")
-    with pytest.raises(Refused, match="f.yaml, line 3: the task b holds a credential, at commands.0.run.2") as no:
+    with pytest.raises(Refused, match=r"f\.yaml, line 3: the task b holds a credential, at commands\.0\.run\.2") as no:
         dags.read(tmp_path / "f.yaml")
     assert (no.value.rule, token in no.value.what) == ("SECRET", False)
 
