@@ -17,7 +17,7 @@ TESTS ?= tests
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY) ## a fleet on one hub loses its lease holder; a lock file beside it shows what that costs
+demo: $(READY) ## a fleet loses its lease holder, beside a lock file; then two laptops in the middle of a release
 	@$(BIN)/mesh demo
 
 test: $(READY) ## the whole suite on all cores (TESTS=tests/test_gate.py for a part)

@@ -278,6 +278,8 @@ class Performer:
             else:  # what was read last is read again: what is newer may hold what lies deeper still
                 begun_ms, ended_ms = self._polled_ms
             trunk = self.tips.get(self.identity.trunk)
+            if trunk is not None and not self.store.has(trunk):
+                self.store.fetch({self.identity.trunk: trunk})  # the store was deleted in between (CACHE)
             base = self.base(beneath)
             changes, findings = self._changes(trunk, base)
             descends = self._moved_on(trunk, changes)

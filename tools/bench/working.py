@@ -182,7 +182,7 @@ def submit_rows(quick: bool) -> Iterator[Row]:
 
 
 def empty_rows(quick: bool) -> Iterator[Row]:
-    """From a task that is ready to the verdict on its finish, with an idle worker; against a commit and its push."""
+    """From the ask to submit one task to the verdict on its finish, with an idle worker; against a commit and its push."""
     rounds = 5 if quick else 20
     with Scene("oak") as scene, _working(scene) as ends:
         mesh = Mesh.open(str(scene.homes["oak"]), profile="lan")
@@ -191,8 +191,8 @@ def empty_rows(quick: bool) -> Iterator[Row]:
 
         def ours() -> None:
             task = {"name": "empty", "commands": [{"name": "true", "run": ["true"]}]}
-            mesh.ask_all([("dag.submit", {"dag": f"d{next(count)}", "tasks": [task]})])
             began, before = time.perf_counter(), scene.pushes()
+            mesh.ask_all([("dag.submit", {"dag": f"d{next(count)}", "tasks": [task]})])
             at = ends.get(timeout=60)
             spent.append((at - began) * 1000)
             pushes.append(scene.pushes() - before)
@@ -203,7 +203,7 @@ def empty_rows(quick: bool) -> Iterator[Row]:
         interleaved(2, ours, theirs)
         del spent[:], pushes[:]
         _, git = interleaved(rounds, ours, theirs)
-    what = "an empty command: claim, run, finish"
+    what = "an empty command: submit, claim, run, finish"
     yield Row("work", what, statistics.median(spent), "a bare git add, commit, push", git, bar=4)
     yield Row("work", f"{what}: pushes", max(pushes), unit="", bar=3, on_value=True)
 
