@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,9 @@ from orxaq_mesh.cli.call import call
 from orxaq_mesh.cli.sync import event
 from orxaq_mesh.cli.values import duration_ms
 from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Unreachable
+
+if TYPE_CHECKING:
+    from orxaq_mesh.worker.loop import Worker
 
 app = new_app()
 IDLE_PAUSES = 5
@@ -147,18 +150,32 @@ def _worked(
             event(name, facts)
 
     worker = Worker(mesh.home, mesh.settings, wanted, own, (folder or Path.cwd()).resolve(), heard)
+    _run_bounded(worker, most_ms)
+    if failed:
+        raise MeshFault(f"{len(failed)} did not succeed: {', '.join(failed[:5])}", hint="mesh task list --state failed")
+    return dict(done)
+
+
+def _run_bounded(worker: Worker, most_ms: int) -> None:
+    """Until there is nothing to do, or the time is over; a signal ends the whole pass, behind what was given back."""
+    heard = list[int]()
+
+    def stop(number: int, _frame: object) -> None:
+        heard.append(number)
+        worker.stop()
+
     over = threading.Timer(most_ms / 1000, worker.stop)
     over.daemon = True
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: worker.stop())
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     over.start()
     try:
         worker.run()
     finally:
         over.cancel()
-    if failed:
-        raise MeshFault(f"{len(failed)} did not succeed: {', '.join(failed[:5])}", hint="mesh task list --state failed")
-    return dict(done)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if heard:
+        signal.raise_signal(heard[0])
 
 
 def _exported(file: Path) -> dict[str, Any]:
