@@ -90,7 +90,15 @@ def test_REACTOR_4_two_implementations_agree_on_where_a_chain_ends() -> None:
     assert twins.of_ours() == twins.of_theirs()
 
 
-@pytest.mark.parametrize("payload", [lambda n: "x" * (31_654 + n), nested], ids=["size", "depth"])
+def long(more: int) -> Any:
+    return "x" * (31_654 + more)
+
+
+def nested(deep: int) -> Any:
+    return [nested(deep - 1)] if deep else 0
+
+
+@pytest.mark.parametrize("payload", [long, nested], ids=["size", "depth"])
 def test_REACTOR_2_two_implementations_agree_on_what_no_record_can_say(payload: Callable[[int], Any]) -> None:
     twins, oak = reacting_fleet(["$payload", ["$payload"]])
     found = set()
@@ -100,10 +108,6 @@ def test_REACTOR_2_two_implementations_agree_on_what_no_record_can_say(payload: 
         found.add(len(reactors(twins.ours).due) - before)
     assert twins.of_ours() == twins.of_theirs()
     assert found == {0, 1}
-
-
-def nested(deep: int) -> Any:
-    return [nested(deep - 1)] if deep else 0
 
 
 JUNK: tuple[Any, ...] = (
