@@ -20,7 +20,7 @@ import typer
 from orxaq_mesh.cli.answer import report, unsettled
 from orxaq_mesh.cli.app import Command, Deed
 from orxaq_mesh.cli.app import app as new_app
-from orxaq_mesh.cli.call import Painted, Part, call, columns, paint
+from orxaq_mesh.cli.call import Painted, Part, call, columns, paint, write
 from orxaq_mesh.cli.complete import dags
 from orxaq_mesh.cli.present import Offline, changes, present_state
 from orxaq_mesh.cli.values import ago
@@ -199,8 +199,7 @@ def _redraw(lines: list[list[Part]]) -> None:
     cut = len(lines) - height
     shown = [paint(line, sys.stdout) for line in (lines[:height] if cut > 0 else lines)]
     more = [f"  ... and {cut} more"] if cut > 0 else []
-    sys.stdout.write("\x1b[H\x1b[2J" + "\n".join([*shown, *more]) + "\n")
-    sys.stdout.flush()
+    write(sys.stdout, "\x1b[H\x1b[2J" + "\n".join([*shown, *more]))
 
 
 def _tell_changes(dag: dict[str, Any], known: dict[str, Any]) -> None:
