@@ -10,12 +10,14 @@ SEED ?= 0
 STEPS ?= 500
 RUNS ?= 300
 TESTS ?= tests
+ARGS ?=
+MESH := mesh-init mesh-status mesh-publish mesh-dispatch mesh-import mesh-export mesh-sync mesh-autonomy-once
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types docs bench race sim chaos crash fix clean
+.PHONY: help demo test check format lint types docs bench race sim chaos crash fix clean $(MESH)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## a fleet loses its lease holder, beside a lock file; then two laptops in the middle of a release
 	@$(BIN)/mesh demo
@@ -57,6 +59,18 @@ crash: $(READY) ## kill a publish at every system call, not at a sample of them
 
 chaos: $(READY) ## simulator, recorded histories, crash points, two hubs, mutants: one report in build/ (SEED=0 RUNS=300)
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --runs $(RUNS) $(CHAOS)
+
+mesh-init: $(READY) ## found a fleet: ARGS="--hub HUB --node NAME"; these call the command once, with ARGS
+mesh-status: $(READY) ## who is in it, what is held
+mesh-publish: $(READY) ## tell it something: ARGS="TOPIC TYPE --payload JSON"
+mesh-dispatch: $(READY) ## give a command: ARGS="NAME --to NODE"
+mesh-import: $(READY) ## take in a file, or old events: ARGS="--orxaq DIR"
+mesh-export: $(READY) ## write the ledger down: ARGS=FILE
+mesh-sync: $(READY) ## one pass: read the hub, publish what waits
+mesh-autonomy-once: $(READY) ## one pass: import, decide, dispatch, work, export
+
+$(MESH):
+	@$(BIN)/mesh $(@:mesh-%=%) $(ARGS)
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

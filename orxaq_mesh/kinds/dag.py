@@ -498,7 +498,7 @@ def _cancel_words(state: State, record: Record, author: str) -> str:
     if not author:
         return f"there is no DAG {name}"
     if _of_another(state, record, Moment(0)):
-        return f"{name} is {author}'s: only its author and admins cancel it"
+        return f"{name} is {author}'s: only {author} or an admin cancels it"
     return f"nothing of {name} is left to be cancelled"
 
 
@@ -509,7 +509,8 @@ def _hand_words(state: State, record: Record, facts: dict[str, Any]) -> Words:
         return Words(f"there is no {name}", "mesh task list", facts)
     what = f"{name}: {work.item_words(item, name)}"
     if _of_another(state, record, Moment(0)):
-        what = f"{item.dag} is {work.work(state).dags[item.dag].author}'s: only its author and admins put a hand in"
+        author = work.author(state, item)
+        what = f"{item.dag} is {author}'s: only {author} or an admin may do this"
     elif _to_no_worker(state, record, Moment(0)):
         what = f"{record.body['to']} is no node that works"
     return Words(what, f"mesh task show {name}", facts)
