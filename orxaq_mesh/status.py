@@ -183,9 +183,14 @@ def screen(
         "tip_age_s": _age_s(state.get("at")),
         "read_age_s": reading["age_ms"] // 1000 if reading else None,
         "offline": offline,
-        "alarms": [*_alarms(kept, state, reading, fault), *_own_alarms(identity["log"], members)],
+        "alarms": [
+            *_alarms(kept, state, reading, fault),
+            *_own_alarms(identity["log"], members),
+            *_open_breaker(slices.get("work") or {}),
+        ],
         "nodes": [member for member in members if RECOVERY not in member["roles"]],
         "leases": [_lease(row) for row in slices.get("lease", ())],
+        "work": _work(slices.get("work") or {}),
         "pending": kept.get("pending", 0),
         "fault": {"code": fault.code, "message": fault.what, "hint": fault.hint} if fault else None,
     }
@@ -226,6 +231,18 @@ def _lease(row: list[Any]) -> dict[str, Any]:
             for node, session, record, ttl_ms, epoch, priority in queue
         ],
     }
+
+
+def _work(part: dict[str, Any]) -> dict[str, Any]:
+    """How much is there to do, and how much of it is being done."""
+    states = [row[1] for row in part.get("items", ())]
+    return {"ready": states.count("ready"), "running": states.count("running"), "waiting": states.count("waiting")}
+
+
+def _open_breaker(part: dict[str, Any]) -> list[dict[str, Any]]:
+    since, reason, by, *_ = part.get("breaker") or (0, "", "")
+    what = f"the breaker is open since epoch {since}, no new work begins: {reason} ({by}); mesh breaker show"
+    return [{"law": "BREAKER-1", "reason": what}] if since else []
 
 
 def _alarms(

@@ -16,6 +16,7 @@ import pytest
 from orxaq_mesh.worker.own import read
 from tests.fleet import MESH, Fleet
 
+pytestmark = pytest.mark.xdist_group("example_build")
 ROOT = Path(__file__).resolve().parent.parent
 BUILD, RELEASE, OWN = "build-this-project.yaml", "release.yaml", "work.yaml"
 TASKS = {"syntax", "lint", "test-records", "test-settings", "wheel", "check-wheel"}

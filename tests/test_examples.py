@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hubs import file_hub
@@ -36,6 +38,11 @@ class Fleet:
     def run(self, node: str, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
         env = self.environ(node, **more)
         return subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+
+    def bodies(self, node: str) -> list[tuple[str, dict[str, Any]]]:
+        """Kind and body of every applied record, noops left out."""
+        judged = self.mesh(node).history().judged
+        return [(r.kind, r.body) for r, _, v in judged if v.outcome == "applied" and v.result != "noop"]
 
     def log(self) -> list[tuple[str, str, str]]:
         """(node, kind, verdict) of every record."""
@@ -159,6 +166,26 @@ def test_nightly_cron_is_a_crontab_whose_line_runs(fleet: Fleet) -> None:
     done = fleet.run("elm", "sh", "-c", found["command"], HOME=str(user))
     assert done.returncode == 0, done.stderr
     assert (user / "app" / "ran").exists()
+
+
+def test_release_is_done_once_over_two_laptops_and_follow_ups_follow(fleet: Fleet) -> None:
+    for words in (
+        ("dag", "submit", str(EXAMPLES / "release.yaml")),
+        ("reactor", "publish", str(EXAMPLES / "follow-ups.yaml")),
+        ("publish", "heartbeat", "changed"),
+    ):
+        assert (done := fleet.run("oak", "mesh", *words)).returncode == 0, done.stderr
+    works = ["mesh", "work", "--capability", "build,sign,publish", "--trust", "oak", "--idle", "3s"]
+    with ThreadPoolExecutor(2) as both:
+        ran = list(both.map(lambda node: fleet.run(node, *works), ("oak", "elm")))
+    assert [run.returncode for run in ran] == [0, 0], [run.stderr for run in ran]
+    shown = json.loads(fleet.run("elm", "mesh", "dag", "show", "release", "--json").stdout)["data"]
+    assert (shown["state"], shown["done"], shown["size"]) == ("done", 12, 12)
+    assert [task["attempt"] for task in shown["tasks"]] == [1] * 12
+    checked = fleet.run("elm", "mesh", "receipt", "check", "release/package")
+    assert checked.stdout == "as it was told: 1 file of 1 receipts\n", checked.stderr
+    ticks = [body for kind, body in fleet.bodies("oak") if kind == "event.publish" and body["topic"] == "tick"]
+    assert [(body["type"], body["payload"]) for body in ticks] == [("requested", {"node": "oak"})]
 
 
 def test_every_example_is_run_here() -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from orxaq_mesh import kinds, schema
 from orxaq_mesh.kinds import dag, mapping
+from orxaq_mesh.kinds.reactor import body_of, reactors
 from orxaq_mesh.record import canonical
+from orxaq_mesh.schema import document
 from tests import format_page
+from tests.builder import Pen, secret
 from tests.test_format import agree
-from tests.toil import Toil, rule, value
+from tests.toil import Toil, bent, rule, value
+from tests.twins import Twins
 
+import lines  # isort: skip
 import reacting  # isort: skip
 import working  # isort: skip
 
@@ -60,3 +70,80 @@ def test_DAG_3_two_implementations_agree_on_what_a_dag_is() -> None:
         assert working.is_dag(tasks) == (not dag.flaws(tasks)), tasks
         flawed += bool(dag.flaws(tasks))
     assert flawed > 100
+
+
+def nested(deep: int) -> Any:
+    return [nested(deep - 1)] if deep else 0
+
+
+def reacting_fleet(template: Any) -> tuple[Twins, Pen]:
+    """A fleet whose mapping answers every event with this payload."""
+    twins = Twins(0)
+    twins.open()
+    give = {"event": {"topic": "t", "type": "u", "payload": template}}
+    twins.say(twins.pens["oak"], "reactor.publish", {"reactor": "r", "version": 1, "rules": [{"on": {}, "give": give}]})
+    return twins, twins.pens["oak"]
+
+
+def test_REACTOR_4_two_implementations_agree_on_where_a_chain_ends() -> None:
+    twins, oak = reacting_fleet("$payload")
+    body, written = {"topic": "t", "type": "u", "payload": 0}, 0
+    while twins.say(oak, "event.publish", body) and (due := [*reactors(twins.ours).due.values()]):
+        body, written = body_of(due[0]), written + 1
+    assert written == 16
+    assert twins.of_ours() == twins.of_theirs()
+
+
+@pytest.mark.parametrize("payload", [lambda n: "x" * (31_654 + n), nested], ids=["size", "depth"])
+def test_REACTOR_2_two_implementations_agree_on_what_no_record_can_say(payload: Callable[[int], Any]) -> None:
+    twins, oak = reacting_fleet(["$payload", ["$payload"]])
+    found = set()
+    for number in range(15):
+        before = len(reactors(twins.ours).due)
+        twins.say(oak, "event.publish", {"topic": "t", "type": "v", "payload": payload(number)})
+        found.add(len(reactors(twins.ours).due) - before)
+    assert twins.of_ours() == twins.of_theirs()
+    assert found == {0, 1}
+
+
+def whole(schema: Any, kind: str, deep: int = 0) -> Any:
+    """A value with every field that its schema knows."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        own = document(kind).get("$defs", {}) | document("envelope")["$defs"]
+        return SAMPLES[name] if name in SAMPLES else whole(own[name], kind, deep)
+    if "enum" in schema:
+        return schema["enum"][0]
+    kinds_of = {"integer": schema.get("minimum", 0), "boolean": True, "string": "ab" * 20}
+    match schema.get("type"):
+        case "array":
+            return [whole(schema["items"], kind, deep + 1)]
+        case "object" if "propertyNames" in schema:
+            return {"build": 1}
+        case "object":
+            return {key: whole(inner, kind, deep + 1) for key, inner in schema["properties"].items()}
+        case list():
+            return 0
+        case str() as of:
+            return kinds_of[of]
+    return {"any": [1]}
+
+
+SAMPLES = {"hex64": "ab" * 32, "hex32": "ab" * 16, "hex16": "ab" * 8, "log": "oak-d65dcd09", "taskPath": "one/a"}
+SAMPLES |= dict.fromkeys(("name", "once", "dagName", "taskName", "stepName", "capability", "nodeName", "reason"), "a")
+SAMPLES |= {"publicKey": secret("oak").public.text}
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
+def test_RULES_two_implementations_agree_on_which_bodies_fit(kind: str) -> None:
+    full = whole(document(kind)["properties"]["body"], kind)
+    assert schema.fits_body(kind, full), full
+    assert lines.fits(full, lines.BODIES[kind]), full
+    dice, fit = random.Random(kind), 0
+    for _ in range(1500):
+        body = bent(full, dice) if dice.random() < 0.8 else bent(bent(full, dice), dice)
+        if type(body) is dict:
+            ours = schema.fits_body(kind, body)
+            assert lines.fits(body, lines.BODIES[kind]) == ours, body
+            fit += ours
+    assert fit

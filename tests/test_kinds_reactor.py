@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -240,6 +241,18 @@ def test_LIVE_a_payload_that_a_rule_repeats_is_not_due_when_its_line_would_be_to
         deep = [deep]
     do(trunk, says(trunk.pens["elm"], "lanes", "x", deep))
     assert mapped(trunk).due == {}
+
+
+def test_LIVE_what_is_far_too_long_is_not_written_out_to_see() -> None:
+    trunk = fleet()
+    give = {"event": {"topic": "t", "type": "u", "payload": ["$payload"] * 5000}}
+    do(trunk, reacts(trunk.oak, {"on": {}, "give": give}))
+    tracemalloc.start()
+    do(trunk, says(trunk.oak, "t", "a", "x" * 60_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not mapped(trunk).due
+    assert peak < 30_000_000  # 300 MB would be the text
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from orxaq_mesh.effects import Looked
 from orxaq_mesh.errors import MeshFault, Unreachable
 from orxaq_mesh.home.journal import Journal
 from orxaq_mesh.home.keyfiles import load
@@ -545,6 +546,16 @@ def test_C16_cache_and_store_are_deleted_under_a_running_mesh_sync(fleet: dict[s
         sync.wait_for("sealed", count=8, kind="event.publish")
         assert sync.stop() == 0
     nothing_lost(fleet)
+
+
+def test_C16_the_store_may_be_deleted_before_a_tip_is_read_from_further_back(fleet: dict[str, Path]) -> None:
+    node(fleet["elm"]).publish("t", "y", {})
+    with Performer.open(Home(fleet["oak"]), node(fleet["oak"]).settings) as performer:
+        performer.observe()
+        shutil.rmtree(fleet["oak"] / "store.git")
+        looked = performer._look(0)
+        assert isinstance(looked, Looked)
+        assert (looked.unreadable, len(looked.changes) > 0) == ((), True)
 
 
 def test_C19_a_busy_mesh_sync_keeps_to_its_push_budget(fleet: dict[str, Path], hub: Hub) -> None:

@@ -14,11 +14,14 @@ from typing import Any
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.kinds import Moment, node
+from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.reactor import body_of, reactors
+from orxaq_mesh.kinds.work import owner, work
 from orxaq_mesh.record import NOTHING, canonical
 from orxaq_mesh.schema import read_record
 from tests.builder import AT, Pen, secret
-from tests.toil import Toil
+from tests.toil import Toil, bent
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "verifier"))
 
@@ -26,6 +29,7 @@ import judging
 import lines
 
 NO_SIGNATURE = "A" * 86 + "=="
+FINAL = {"succeeded", "noop", "refused", "skipped"}
 
 
 class Twins:
@@ -49,7 +53,38 @@ class Twins:
             self.open()
             for _ in range(self.dice.choice((1, 2, 3, 6, 12))):
                 self.wish(self.pen())
+            assert self.of_ours() == self.of_theirs()
         return self
+
+    def of_ours(self) -> list[Any]:
+        """What a state knows of work, in a form that both can say."""
+        part, react = work(self.ours), reactors(self.ours)
+        jobs = {item.name: (item.state, item.token) for item in part.items.values()}
+        live = [item for item in part.items.values() if item.state not in FINAL]
+        owners = {item.name: (owner(self.ours, item), item.backoff_ms) for item in live}
+        dags = {dag.name: (dag.author, dag.record, dag.missing) for dag in part.dags.values()}
+        is_open = bool(part.breaker.since), part.breaker.failures, part.breaker.guards
+        due = {due.id: (due.kind, body_of(due), due.under, due.depth) for due in react.due.values()}
+        held = {one.name: (one.holder, one.session, one.token, one.last) for one in leases(self.ours).by_name.values()}
+        return [jobs, owners, dags, is_open, due, {name: one for name, one in held.items() if one[0]}]
+
+    def of_theirs(self) -> list[Any]:
+        part = self.theirs.work
+        tasks = [job for dag in part.dags.values() for job in dag.tasks.values()]
+        jobs = [*tasks, *part.commands.values()]
+        live = {job.name: (part.owner(job) or "", job.pause) for job in jobs if job.state not in FINAL}
+        dags = {name: (dag.author, dag.record, dag.missing) for name, dag in part.dags.items()}
+        due = {id_: (due.kind, due.body, due.lease or "", due.depth) for id_, due in self.theirs.reactors.due.items()}
+        held = {name: (one.holder, one.session, one.token, one.last) for name, one in self.theirs.leases.items()}
+        is_open = part.is_open, part.failures, part.guards
+        return [
+            {job.name: (job.state, job.token) for job in jobs},
+            live,
+            dags,
+            is_open,
+            due,
+            {name: one for name, one in held.items() if one[0]},
+        ]
 
     def pen(self) -> Pen:
         """Somebody who may write, and now and then somebody who may not any more."""
@@ -84,7 +119,8 @@ class Twins:
             if self.say(pen, kind, {"key": new.public.text})[0] == "applied":
                 self.pens[pen.name] = Pen(pen.name, new)
             return
-        self.say(pen, kind, body)
+        odd = bent(body, self.dice) if self.dice.random() < 0.04 else body
+        self.say(pen, kind, odd if type(odd) is dict else body)
 
     def say(self, pen: Pen, kind: str, body: dict[str, Any]) -> tuple[str, ...]:
         """One record at its place, judged by both."""

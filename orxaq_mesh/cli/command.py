@@ -70,7 +70,7 @@ def show(id_: Id, offline: Offline = False) -> None:
     state = present_state(offline=offline)
     item = work.find_command(state, id_)
     value = work.command(state, item)
-    made = attempts_at(item.name, 0)
+    made = attempts_at(item.name, 0, runs=value["state"] == "running")
     if call().json:
         call().data({**value, "made": made})
         return

@@ -25,8 +25,8 @@ def demo(
 ) -> None:
     """Watch a fleet lose its lease holder, and no data.
 
-    Beside it the same job under a lock file, which loses data. Real processes, a temporary hub, under 30 s. Exit 1 if
-    anything of it did not happen.
+    Beside it the same job under a lock file, which loses data. Then a release of a dozen tasks, in which one laptop's
+    power fails and another sleeps. Real processes, a temporary hub, under 30 s. Exit 1 if anything of it did not happen.
     """
     from orxaq_mesh.demo import run
 

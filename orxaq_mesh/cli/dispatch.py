@@ -10,6 +10,7 @@ Law: COMMAND-2: the same command is one command; what came of it so far is told.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -132,12 +133,14 @@ def _told(answer: Answer, about: dict[str, Any], wait: bool, timeout: str | None
 def _outcome(id_: str, timeout: str | None, wait: bool) -> dict[str, Any] | None:
     """The command as it stands now, or as it ended; None where it cannot be seen."""
     from orxaq_mesh.inspect import work
+    from orxaq_mesh.inspect.work import NotThere
 
     found = None
     try:
         for state in changes((duration_ms(timeout) if timeout else None) if wait else 0):
-            found = work.command(state, work.find_command(state, id_))
-            if not wait or found["state"] in ENDED:
+            with suppress(NotThere):  # a running mesh-sync answers before it has written down what it knows
+                found = work.command(state, work.find_command(state, id_))
+            if not wait or (found and found["state"] in ENDED):
                 break
     except MeshError:
         if wait:

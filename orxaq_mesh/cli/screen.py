@@ -63,7 +63,7 @@ def show(*, offline: bool) -> int:
 def lines(found: dict[str, Any]) -> list[list[Part]]:
     """The screen, line by line."""
     alarms: list[list[Part]] = [[Painted("ALARM ", "bad"), _alarm(alarm)] for alarm in found["alarms"]]
-    return [*alarms, *_head(found), *_nodes(found), *_leases(found["leases"], found["nodes"])]
+    return [*alarms, *_head(found), *_nodes(found), *_leases(found["leases"], found["nodes"]), *_work(found["work"])]
 
 
 def _alarm(alarm: dict[str, Any]) -> str:
@@ -128,6 +128,13 @@ def _leases(leases: list[dict[str, Any]], nodes: list[dict[str, Any]]) -> list[l
     held = sum(lease["holder"] is not None for lease in leases)
     free = Painted(f", {len(leases) - held} free", "dim") if len(leases) > held else ""
     return [[], [Painted(f"leases  {held} held", "bold"), free], *_table(rows, shown)]
+
+
+def _work(work: dict[str, int]) -> list[list[Part]]:
+    if not any(work.values()):
+        return []
+    rest = f", {work['ready']} ready, {work['waiting']} waiting"
+    return [[], [Painted(f"work    {work['running']} running", "bold"), rest, Painted("  mesh dag list", "dim")]]
 
 
 def _silent(lease: dict[str, Any], silent_s: dict[str, int]) -> Part:

@@ -23,12 +23,13 @@ from orxaq_mesh.cli.complete import nodes, tasks
 from orxaq_mesh.cli.dag import Reason, painted, show_rows, since, why
 from orxaq_mesh.cli.present import Offline, changes, present_state
 from orxaq_mesh.cli.values import span, took
-from orxaq_mesh.errors import MeshFault, Usage
+from orxaq_mesh.errors import MeshError, MeshFault, Usage
 
 app = new_app("task", "Tasks of DAGs: see what they do, what they printed; put a hand in.")
 
 Task = Annotated[str, typer.Argument(metavar="DAG/TASK", help="The task.", autocompletion=tasks, show_default=False)]
 _STEPS = (("before", "before"), ("commands", "run"), ("after", "after"), ("rollback", "rollback"))
+_AGAIN_S = 2.0
 _SPANS = ("limit_ms", "ttl_ms", "backoff_ms")
 
 
@@ -67,13 +68,13 @@ def show(
 ) -> None:
     """Show one task: what is to be done, what it needs, each attempt with its node and how it ended."""
     from orxaq_mesh.inspect import work
-    from orxaq_mesh.kinds.work import TASK
+    from orxaq_mesh.kinds.work import RUNNING, TASK
 
     state = present_state(offline=offline)
     item = work.find_task(state, task)
     of = state.slices["work"].dags[item.dag]
     needs = {name: work.find_task(state, f"{item.dag}/{name}").state for name in work.task(state, item)["needs"]}
-    made = attempts_at(item.name, of.since)
+    made = attempts_at(item.name, of.since, runs=item.state == RUNNING)
     if not receipts:
         made = [{field: value for field, value in one.items() if field != "receipts"} for one in made]
     order = dict(item.order)
@@ -90,11 +91,11 @@ def show(
         _say_attempt(one)
 
 
-def attempts_at(lease: str, since_epoch: int) -> list[dict[str, Any]]:
+def attempts_at(lease: str, since_epoch: int, *, runs: bool = True) -> list[dict[str, Any]]:
     """The attempts at a piece of work, from the ledger's history."""
     from orxaq_mesh.inspect.attempts import attempts
 
-    return attempts(call().mesh().history().judged, lease, since_epoch)
+    return attempts(call().mesh().history().judged, lease, since_epoch, runs=runs)
 
 
 def _say_reason(value: dict[str, Any]) -> None:
@@ -125,7 +126,7 @@ def _say_order(order: dict[str, Any]) -> None:
 def _say_attempt(one: dict[str, Any]) -> None:
     outcome = one["outcome"] or "running"
     reason = f": {one['reason']}" if one["reason"] else ""
-    head = f"  attempt {one['attempt']} on {one['node']}, token {one['token']}: "
+    head = f"  attempt {one['attempt']} on {one['node']}, token {one['token']}{', stolen' if one['stolen'] else ''}: "
     call().say(head, painted(outcome), reason)
     for late in one["fenced"]:
         call().say("    ", Painted("fenced", "bad"), f": {late['kind']} of {late['node']} ({late['record'][:8]})")
@@ -169,12 +170,34 @@ def log(
     if not path.exists() and not follow:
         raise MeshFault(f"the log of {task} is gone: {path}", hint="mesh task show --receipts says what is known of it")
     printer = _Printer()
-    for event in events.follow(path, threading.Event()) if follow else events.read(path):
+    for event in events.follow(path, _end_of(task, token)) if follow else events.read(path):
         if call().json:
             write(sys.stdout, encode(event))
         else:
             printer.print(event)
     printer.flush()
+
+
+def _end_of(task: str, token: int) -> threading.Event:
+    """Is set when the attempt is over for the ledger: a worker that was killed writes no last event."""
+    from orxaq_mesh.inspect import work
+    from orxaq_mesh.kinds.work import RUNNING
+
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            try:
+                for state in changes():
+                    item = work.find_task(state, task)
+                    if (item.state, item.token) != (RUNNING, token):
+                        over.set()
+                        return
+            except MeshError:
+                over.wait(_AGAIN_S)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return over
 
 
 def _attempt(task: str, number: int | None, follow: bool) -> tuple[str, int]:

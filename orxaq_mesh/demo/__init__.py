@@ -1,4 +1,4 @@
-"""One run, one fault, two locks: a lock file on the left, the mesh on the right.
+"""One run, one fault, two locks: a lock file on the left, the mesh on the right. Then a release that loses two laptops.
 
 Knows: the play, from outside, as any user could put it on: real processes, real commands, real hubs.
 Knows not: anything of the mesh that a user could not know.

@@ -30,7 +30,7 @@ AT_WORK, ASLEEP = "\u2588", "\u2591"
 WHAT_WIDTH = 19
 HEAD_WIDTH = 12
 """`12.3s oak   `: what stands before each line's words."""
-INDENT, NAME_WIDTH, WHO_WIDTH = 3, 13, 8
+INDENT, NAME_WIDTH, WHO_WIDTH = 3, 14, 8
 
 
 class Bar(NamedTuple):
@@ -70,14 +70,14 @@ class Page:
         self._line(self._paint(clean(text, limit=4000), style))
 
     def title(self, text: str, beneath: str) -> None:
-        """The headline."""
+        """A headline."""
         self._line()
         self.write(text, "title")
         self.write(beneath, "dim")
-        self._line()
 
     def heads(self, left: Sequence[str], right: Sequence[str]) -> None:
         """What each side is: its name, and a sentence."""
+        self._line()
         cells = [self._cell(words, side) for side, words in (("left", left), ("right", right))]
         if self.wide:
             self._beside(*cells)
@@ -104,24 +104,26 @@ class Page:
 
     def lines(self, lines: Sequence[Line]) -> None:
         """What was seen in one act, over the whole width."""
-        for text, style in self._rows(lines, self.width - INDENT):
-            self._line(" " * INDENT + self._paint(text, style))
+        for text, style in self._rows(lines, self.width):
+            self._line(self._paint(text, style))
 
     def chart(self, bars: Sequence[Bar]) -> None:
         """Who did what when, a row each, on one scale."""
-        columns = self.width - INDENT - 2 - NAME_WIDTH - WHO_WIDTH - 1
+        left = INDENT + 2 + NAME_WIDTH + WHO_WIDTH
+        columns = self.width - left - 1
         begin_ms = min(begun for bar in bars for begun, _, _ in bar.pieces)
-        scale = columns / max(1, max(ended for bar in bars for _, ended, _ in bar.pieces) - begin_ms)
+        end_ms = max(ended for bar in bars for _, ended, _ in bar.pieces)
+        scale = columns / max(1, end_ms - begin_ms)
         for bar in bars:
             tone = GOOD if bar.good else BAD
-            head = f"{self._paint(MARK if bar.good else CROSS, tone)} {clean(bar.name):<{NAME_WIDTH}}"
+            head = f"{self._paint(MARK if bar.good else CROSS, tone)} {clean(bar.name, limit=13):<{NAME_WIDTH}}"
             who = self._paint(f"{clean(bar.who):<{WHO_WIDTH}}", "dim")
-            spans = [
-                ((begun - begin_ms) * scale, (ended - begin_ms) * scale, char) for begun, ended, char in bar.pieces
-            ]
-            at = min(int(spans[0][0]), columns - 1)
-            drawn = "".join(char * max(1, round(ended) - round(begun)) for begun, ended, char in spans)
+            at = min(int((bar.pieces[0][0] - begin_ms) * scale), columns - 1)
+            wide = ((max(1, round((ended - begun) * scale)), char) for begun, ended, char in bar.pieces)
+            drawn = "".join(char * many for many, char in wide)
             self._line(" " * INDENT + head + who + " " * at + self._paint(drawn[: columns - at], tone))
+        begin, end = f"{begin_ms / 1000:.1f}s", f"{end_ms / 1000:.1f}s"
+        self._line(" " * left + self._paint(f"{begin}{end:>{columns - len(begin)}}", "dim"))
 
     def found(self, what: str, *facts: str, mark: str = MARK) -> None:
         """Something that was checked and holds; with another mark: something to be noted."""

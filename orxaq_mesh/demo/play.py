@@ -1,7 +1,7 @@
-"""The play: five acts on both sides at once, then four questions to the ledger.
+"""The play: five acts on both sides at once, a release on one, then four questions to the ledger.
 
 Knows: the order of what happens, the words between, and what the whole comes to.
-Knows not: processes (`stage`), what is read in each act (`acts`, `proofs`), how a line looks (`page`).
+Knows not: processes (`stage`), what is read in each act (`acts`, `release`, `tally`, `proofs`), how a line looks (`page`).
 
     play(keep=False, as_json=True)          # one JSON document; 0, or 1 and what did not happen
 """
@@ -102,7 +102,11 @@ class Play:
             raise
 
     def _release(self, release: Release) -> None:
-        self._page.write()
+        self._page.title(
+            "A dozen tasks, three laptops, two of them lost",
+            "The same fleet makes a release. Each run appends a line to a file without asking anybody, and writes its "
+            "result through the gate; which run counts, the ledger says.",
+        )
         told = self.document["release"] = {"acts": []}
         for title, act in RELEASE_ACTS:
             self._page.act(title)

@@ -20,6 +20,8 @@ import orjson
 from orxaq_mesh.demo.acts import BAD, GOOD, NODES, PLAIN, TTL_MS, Line, RightSide, must
 from orxaq_mesh.demo.stage import PYTHON, Facts, Program
 from orxaq_mesh.demo.world import GO, REFUSED, WROTE, Run, World
+from orxaq_mesh.home.place import Home
+from orxaq_mesh.sync.wire import connect
 
 DAG = "release"
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -114,7 +116,9 @@ class Release:
         self.stage.until("every task is done", lambda: {run.task for run in self._written()} == set(NEEDS))
         shown = self.stage.until("the ledger says so", self._done)
         last_ms = max(run.ended_ms for run in self._written())
-        self._say("all", f"mesh dag show {DAG}: {shown['state']}, {shown['done']} of {shown['size']}", GOOD, last_ms)
+        self._say("oak", f"mesh dag show {DAG}: {shown['state']}, {shown['done']} of {shown['size']}", GOOD, last_ms)
+        self.stage.until(f"{STRUCK}'s mesh-sync runs again", self._runs_again)
+        self._say(STRUCK, "has booted, and its mesh-sync goes on with the same key and journal")
         living = {node: worker for node, worker in self.workers.items() if node != STRUCK}
         for worker in living.values():
             worker.ask_to_end()
@@ -125,6 +129,12 @@ class Release:
         """Where a node's worker runs what it claims."""
         return self.right.folder / "work" / node
 
+    def _runs_again(self) -> bool:
+        client = connect(Home(self.right.home(STRUCK)).socket)
+        if client is not None:
+            client.close()
+        return client is not None
+
     def _done(self) -> Facts | None:
         shown: Facts = self.right.mesh("oak", "dag", "show", DAG)
         return shown if shown["state"] == "done" else None
@@ -132,9 +142,10 @@ class Release:
     def _submit(self) -> None:
         file = self.right.folder / f"{DAG}.json"
         file.write_bytes(orjson.dumps({"dag": DAG, "tasks": {task: self._order(task) for task in NEEDS}}))
+        begun_ms, needs = self.stage.now_ms(), sum(map(len, NEEDS.values()))
         told = self.right.mesh("oak", "dag", "submit", str(file))
-        needs = sum(map(len, NEEDS.values()))
-        self._say("oak", f"submits {DAG}: {len(NEEDS)} tasks, {needs} needs between them", **told)
+        must(told["verdict"] == "applied", f"the release is submitted: {told}")
+        self._said(begun_ms, "oak", f"submits {DAG}: {len(NEEDS)} tasks, {needs} needs between them", PLAIN, told)
 
     def _order(self, task: str) -> Facts:
         long, made = ["--after", GO] if task in LONG else [], f"{task}.txt"
@@ -171,8 +182,11 @@ class Release:
         return [found[run.task] for run in lost] if all(run.task in found for run in lost) else None
 
     def _say(self, who: str, text: str, tone: str = PLAIN, at_ms: int | None = None, **facts: Any) -> None:
-        now_ms = self.stage.now_ms() if at_ms is None else self.stage.since(at_ms)
-        self._lines.append(Line(now_ms, who, text, tone, facts))
+        """`at_ms`: on this machine's clock; else now."""
+        self._said(self.stage.now_ms() if at_ms is None else self.stage.since(at_ms), who, text, tone, facts)
+
+    def _said(self, when_ms: int, who: str, text: str, tone: str, facts: Facts) -> None:
+        self._lines.append(Line(when_ms, who, text, tone, facts))
 
 
 ACTS: tuple[tuple[str, Callable[[Release], None]], ...] = (

@@ -107,9 +107,9 @@ def _once_behind_the_gate(release: Release, inside: dict[str, Facts], written: l
 def _why(release: Release, run: Run) -> str:
     refused = f"refused at the gate: {run.token} < {run.mark}"
     if run.pid == release.struck[STRUCK].pid:
-        return f"{STRUCK}'s power failed in the middle, and nobody can know how far it had come"
+        return f"{STRUCK}'s power failed in the middle; how far it had come nobody knows"
     if run.pid == release.struck[SLEEPER].pid:
-        return f"{SLEEPER} slept longer than its ttl; awake again, it was {refused}"
+        return f"{SLEEPER} slept longer than its ttl; awake, it was {refused}"
     return f"{run.node} was too slow: its claim had passed on{f'; {refused}' if run.mark else ''}"
 
 

@@ -17,7 +17,9 @@ from orxaq_mesh.kinds.base import APPLIED, FENCED
 from orxaq_mesh.record import Record
 
 Json = dict[str, Any]
-CLAIMS = ("lease.acquire", "lease.take")
+LOST = "lost"
+"""The claim ended without a word of its holder: its DAG was cancelled, or its key lost its standing."""
+STOLEN = "WORK-2"
 _ENDS = {"lease.release": "given back", "lease.break": "broken", "lease.take": "taken over"}
 
 
@@ -29,17 +31,26 @@ def claim_of(record: Record) -> tuple[str, int | None]:
     return about.get("lease", ""), about.get("token")
 
 
-def attempts(judged: Iterable[Judged], name: str, since: int = 0) -> list[Json]:
-    """The attempts at the work whose lease is `name`, from an epoch on (a DAG's name may have had another one before)."""
+def attempts(judged: Iterable[Judged], name: str, since: int = 0, *, runs: bool = True) -> list[Json]:
+    """The attempts at the work whose lease is `name`.
+
+    Args:
+        judged: the ledger's records.
+        name: `task:<dag>/<task>` or `command:<id>`.
+        since: the epoch from which on it is this work; a DAG's name may have had another one before.
+        runs: whether the last of them is still under way, if nothing says how it ended.
+    """
     found: list[Json] = []
     for item in _about(judged, name, since):
         record, epoch, verdict = item
         if verdict.outcome == APPLIED and verdict.result == "granted":
             if found and found[-1]["outcome"] is None:
-                found[-1] |= {"outcome": _ENDS["lease.take"], "ended": record.at, "ended_epoch": epoch}
-            found.append(_begun(len(found) + 1, record, epoch))
+                found[-1] |= {"outcome": _ENDS.get(record.kind, LOST), "ended": record.at, "ended_epoch": epoch}
+            found.append({**_begun(len(found) + 1, record, epoch), "stolen": verdict.rule == STOLEN})
         elif found:
             _note(_attempt_of(found, record), item)
+    if found and found[-1]["outcome"] is None and not runs:
+        found[-1]["outcome"] = LOST
     return found
 
 

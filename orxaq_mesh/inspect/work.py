@@ -20,6 +20,12 @@ from orxaq_mesh.kinds.reactor import reactors
 from orxaq_mesh.kinds.work import BLOCKED, CANCELLED, COMMAND, FAILED, MET, RUNNING, SUCCEEDED, TASK, Dag, Item, work
 
 Json = dict[str, Any]
+
+
+class NotThere(MeshFault):
+    """Nothing bears this name in the state that was read."""
+
+
 OUTCOMES = {SUCCEEDED: "applied"}
 """What a state of work is called where the work is a command."""
 
@@ -34,11 +40,11 @@ def dag(state: State, name: str) -> Json:
     """A DAG with its tasks, each behind those that it needs.
 
     Raises:
-        MeshFault: there is none of this name.
+        NotThere: there is none of this name.
     """
     part = work(state)
     if (found := part.dags.get(name)) is None:
-        raise MeshFault(f"there is no DAG {name}{_near(name, part.dags)}", hint="mesh dag list", dag=name)
+        raise NotThere(f"there is no DAG {name}{_near(name, part.dags)}", hint="mesh dag list", dag=name)
     return {**_dag(found), "tasks": tasks_of(state, found)}
 
 
@@ -122,7 +128,7 @@ def tasks(state: State, *, of: str | None = None, in_state: str | None = None) -
     """All tasks of all DAGs, or of one; in one state, where one is named.
 
     Raises:
-        MeshFault: there is no such DAG.
+        NotThere: there is no such DAG.
     """
     names = [of] if of is not None else sorted(work(state).dags)
     listed = [task for name in names for task in dag(state, name)["tasks"]]
@@ -134,7 +140,7 @@ def find_task(state: State, name: str) -> Item:
 
     Raises:
         Usage: the name is no such pair.
-        MeshFault: there is none.
+        NotThere: there is none.
     """
     of, slash, rest = name.partition("/")
     if not (of and slash and rest) or "/" in rest:
@@ -142,7 +148,7 @@ def find_task(state: State, name: str) -> Item:
     if (item := work(state).items.get(TASK + name)) is None:
         known = work(state).dags.get(of)
         near = _near(name, [item.removeprefix(TASK) for item in known.tasks]) if known else ""
-        raise MeshFault(f"there is no task {name}{near}", hint="mesh task list", task=name)
+        raise NotThere(f"there is no task {name}{near}", hint="mesh task list", task=name)
     return item
 
 
@@ -185,12 +191,12 @@ def find_command(state: State, prefix: str) -> Item:
 
     Raises:
         Usage: several do.
-        MeshFault: none does.
+        NotThere: none does.
     """
     wanted = COMMAND + prefix.removeprefix(COMMAND).lower()
     found = [item for item in work(state).items.values() if item.name.startswith(wanted)]
     if not found or wanted == COMMAND:
-        raise MeshFault(f"there is no command {prefix[:40]}", hint="mesh command list", command=prefix)
+        raise NotThere(f"there is no command {prefix[:40]}", hint="mesh command list", command=prefix)
     if len(found) > 1:
         ids = [item.name.removeprefix(COMMAND) for item in found[:8]]
         raise Usage(f"{prefix} fits several: {', '.join(ids)}", hint="give more of its digits", ids=ids)

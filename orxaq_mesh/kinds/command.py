@@ -198,10 +198,12 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         return Words(what, hint, {})
     if record.kind == "command.issue":
         what = "name one address: a member of the fleet, a capability, or the holder of a lease"
+        if "to" in body and not node.may_write(state, body["to"]):
+            what = f"{body['to']} is no address: no node of that name works"
         return Words(what, "mesh dispatch --help", {"name": body["name"]})
     name = body["under"]["lease"] if "under" in body else COMMAND + body["command"]
     item = work.work(state).items.get(name)
-    what = f"{name}: {work.item_words(item, name)}"
-    if item is not None and record.kind == "command.cancel" and _of_another(state, record, Moment(0)):
-        what = f"{name} is {item.order['by']}'s: only {item.order['by']} or an admin calls it back"
-    return Words(what, "mesh command list", {"command": name.removeprefix(COMMAND)})
+    if item is not None and "command" in body and _of_another(state, record, Moment(0)):
+        what = f"{name} was given by {item.order['by']}: only {item.order['by']} or an admin calls it back"
+        return Words(what, "mesh command list", {"command": name.removeprefix(COMMAND)})
+    return Words(f"{name}: {work.item_words(item, name)}", "mesh command list", {"command": name.removeprefix(COMMAND)})

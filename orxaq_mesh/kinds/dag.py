@@ -451,7 +451,6 @@ ROWS = (
     Row("task.assign", "otherwise", REFUSED, "TASK-8"),
 )
 
-_NOW = Moment(0)  # the cases that words ask again do not look at it
 
 new = dump = load = copy = open_epoch = gone = no_part
 """What is known of DAGs is work's."""
@@ -459,7 +458,7 @@ new = dump = load = copy = open_epoch = gone = no_part
 
 def propose(state: State, who: str, kind: str, wish: Value) -> Value:
     """A receipt or finish without a token takes the one that its session holds; a part is of the DAG that is begun."""
-    if kind == "dag.part" and "record" not in wish:
+    if kind == "dag.part" and "record" not in wish and isinstance(wish.get("dag"), str):
         dag = work.work(state).dags.get(wish["dag"])
         if dag is None or not dag.missing:
             raise Refused("DAG-4", f"no DAG {wish['dag']} waits for parts", hint="mesh dag submit FILE")
@@ -479,20 +478,39 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
             "TASK-9": f"{body.get('step')} is no step ({body.get('phase')}) of {name}",
         }
         return Words(texts.get(verdict.rule, f"{name} is no task's claim"), f"mesh explain {verdict.rule}", facts)
-    dag = part.dags.get(str(body.get("task") or body.get("dag") or "").partition("/")[0])
-    if dag is not None and verdict.rule in ("TASK-8", "DAG-5") and _of_another(state, record, _NOW):
-        what = f"{dag.name} is {dag.author}'s: only {dag.author} or an admin may do this"
-        return Words(what, f"mesh explain {verdict.rule}", {**facts, "author": dag.author})
     if "task" in body:
-        item, to = part.items.get(TASK + body["task"]), body.get("to", "")
-        what = f"{body['task']}: {work.item_words(item, body['task'])}"
-        if to and not node.may_write(state, to):
-            what = f"{to} is no node of this fleet that may claim work"
-        return Words(what, f"mesh explain {verdict.rule}", facts)
+        return _hand_words(state, record, facts)
+    dag = part.dags.get(body["dag"])
+    author = dag.author if dag else ""
+    hints = {"DAG-2": f"mesh dag show {body['dag']}; another --name, or mesh dag cancel", "DAG-5": "mesh dag list"}
     texts = {
-        "DAG-2": f"{body['dag']} is at work since epoch {dag.since if dag else 0}, submitted by {dag.author if dag else ''}",
+        "DAG-2": f"{body['dag']} is at work since epoch {dag.since if dag else 0}, submitted by {author}",
         "DAG-3": flaws([*(dag.drafts if dag and record.kind == "dag.part" else ()), *body.get("tasks", ())]),
         "DAG-4": f"part {body.get('part')} of {body['dag']} is not the one that comes next",
-        "DAG-5": f"nothing of {body['dag']} can be cancelled: " + ("all of it has ended" if dag else "it is unknown"),
+        "DAG-5": _cancel_words(state, record, author),
     }
-    return Words(texts.get(verdict.rule, str(body["dag"])), f"mesh explain {verdict.rule}", facts)
+    hint = hints.get(verdict.rule, f"mesh explain {verdict.rule}")
+    return Words(texts.get(verdict.rule, str(body["dag"])), hint, facts)
+
+
+def _cancel_words(state: State, record: Record, author: str) -> str:
+    name = record.body["dag"]
+    if not author:
+        return f"there is no DAG {name}"
+    if _of_another(state, record, Moment(0)):
+        return f"{name} is {author}'s: only {author} or an admin cancels it"
+    return f"nothing of {name} is left to be cancelled"
+
+
+def _hand_words(state: State, record: Record, facts: dict[str, Any]) -> Words:
+    """TASK-8."""
+    name, item = record.body["task"], _item(state, record)
+    if item is None:
+        return Words(f"there is no {name}", "mesh task list", facts)
+    what = f"{name}: {work.item_words(item, name)}"
+    if _of_another(state, record, Moment(0)):
+        author = work.author(state, item)
+        what = f"{item.dag} is {author}'s: only {author} or an admin may do this"
+    elif _to_no_worker(state, record, Moment(0)):
+        what = f"{record.body['to']} is no node that works"
+    return Words(what, f"mesh task show {name}", facts)

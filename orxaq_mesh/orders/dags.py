@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orxaq_mesh.errors import Usage
+from orxaq_mesh.credentials import find
+from orxaq_mesh.errors import Refused, Usage
 from orxaq_mesh.kinds.dag import flaws
 from orxaq_mesh.kinds.graph import find_cycle, needs_of
 from orxaq_mesh.orders import source as sources
@@ -32,6 +33,9 @@ MAX_BODY_BYTES = 58 * 1024
 MAX_TASKS_A_RECORD = 4096
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _NO_NAME_CHARS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_FOR_A_SHELL = re.compile(r"(?:^|\s)(?:&&|\|\|?|[;&]|<<?|[12]?>>?\S*)(?:\s|$)|;(?:\s|$)|\n")
+"""What means something to a shell and nothing to a program, outside quotes."""
 _LISTS = ("needs", "environment", "receipts", "artefacts")
 
 
@@ -53,6 +57,7 @@ def read(path: Path, name: str | None = None) -> DagFile:
 
     Raises:
         Usage: it is no DAG; file, line and what is allowed are said.
+        Refused: a credential stands in it (SECRET).
         MeshFault: it cannot be read.
     """
     source = sources.read(path)
@@ -67,6 +72,7 @@ def read(path: Path, name: str | None = None) -> DagFile:
         *((at, _task(source, at, name, given)) for at, name, given in _named(form["tasks"])), strict=True
     )
     _check_graph(source, places, tasks)
+    _refuse_credentials(source, places, tasks)
     return DagFile(named, list(tasks), form.get("limits", {}), form.get("priority"))
 
 
@@ -125,18 +131,28 @@ def _step(source: Source, at: Path_, given: Any, used: set[str]) -> Value:
     if ("run" in step) == ("shell" in step):
         raise source.bad(at, "a command has either `run` or `shell`")
     if isinstance(step.get("run"), str):
-        try:
-            step["run"] = shlex.split(step["run"])
-        except ValueError as error:
-            reason = f"the command cannot be split into words: {error}"
-            raise source.bad((*at, "run"), reason, "close the quote, or write a list of words") from None
-        if not step["run"]:
-            raise source.bad((*at, "run"), "the command has no words")
+        step["run"] = _words(source, (*at, "run"), step["run"].strip())
     if "artefacts" in step:
         step["artefacts"] = _listed(step["artefacts"])
     if "name" not in step:
         step["name"] = _new_name(step, used)
     return step
+
+
+def _words(source: Source, at: Path_, text: str) -> list[str]:
+    """A command's words. No shell will see them: what only a shell understands is not what was meant."""
+    if found := _FOR_A_SHELL.search(_QUOTED.sub("x", text)):
+        what = "a second line" if found[0] == "\n" else found[0].strip()
+        hint = "several commands: `commands: [...]`; a script: `shell: ...`; the words as they are: a list"
+        raise source.bad(at, f"no shell sees `run`, and {what} stands in it", hint)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        reason = f"the command cannot be split into words: {error}"
+        raise source.bad(at, reason, "close the quote, or write a list of words") from None
+    if not words:
+        raise source.bad(at, "the command has no words")
+    return words
 
 
 def _new_name(step: Value, used: set[str]) -> str:
@@ -173,6 +189,16 @@ def _check_graph(source: Source, places: Iterable[Path_], tasks: Iterable[Value]
     if reason := flaws(tasks):
         task_named = at.get(reason.partition(" ")[0], ("tasks",))
         raise source.bad(task_named, reason)
+
+
+def _refuse_credentials(source: Source, places: Iterable[Path_], tasks: Iterable[Value]) -> None:
+    """SECRET, with the line of the task."""
+    for place, task in zip(places, tasks, strict=True):
+        if found := find(task):
+            line = source.line(place)
+            where = f"{source.path}, line {line}: the task {task['name']} holds a credential, at {found[0].path}"
+            hint = "name where the secret is kept instead; mesh explain SECRET"
+            raise Refused("SECRET", f"{where} ({found[0].rule})", hint=hint, file=str(source.path), line=line)
 
 
 # Records.

@@ -38,9 +38,9 @@ def heal(world: World) -> None:
     _everybody_gets_everything(world, dice)
     _until(world, dice, lambda: not _waiting(world, "heeded"), "an answer is missing")
     _until(world, dice, lambda: _at_rest(world), "the nodes do not come to rest")
-    if world.hub.view.ledger.mends and not any(node.sound() for node in world.nodes.values()):
+    if _is_lost(world) and not any(node.sound() for node in world.nodes.values()):
         notes.clear()
-        world.note("what the hub lost is lost: whoever remembers it may not push")
+        world.note("what the hubs lost is lost: whoever remembers it may not push")
         return
     world.hub.view.read_anew(world.fleet.seed)
     world.told = world.checks.all_told(world.hub.view)
@@ -78,18 +78,26 @@ def _come_together(world: World) -> Callable[[], bool]:
     def is_one() -> bool:
         turn, view = next(turns), world.hub.view
         sound = [node for node in world.nodes.values() if node.sound()]
+        if not sound:
+            return True
         missing = [tip for tip in _far(world) if not view.store.has(tip)]
-        if not missing and turn > MEMORY_TURNS:
-            missing = [tip for hub in world.hubs.values() for tip, lines in hub.lost if not lines <= view.lines()]
-        if missing and sound:
-            world.parting.bring(sound[0], missing[0])
-        return not missing and not any(node.engine.broken for node in sound) and (_whole(world) or not sound)
+        if turn > MEMORY_TURNS:  # somebody who has seen what only a backup holds cannot go on without it
+            missing += [tip for hub in world.hubs.values() for tip, lines in hub.lost if not lines <= view.lines()]
+        if missing:
+            world.parting.bring(sound[turn % len(sound)], missing[turn // len(sound) % len(missing)])
+        return not missing and not any(node.engine.broken for node in sound) and _whole(world)
 
     return is_one
 
 
 def _far(world: World) -> list[str]:
     return [world.hubs["far"].branches[TRUNK]] if "far" in world.hubs else []
+
+
+def _is_lost(world: World) -> bool:
+    """Whether the trunk lacks something that it held, or that another one holds."""
+    view = world.hub.view
+    return bool(view.ledger.mends) or not _whole(world) or any(not view.store.has(tip) for tip in _far(world))
 
 
 def _whole(world: World) -> bool:

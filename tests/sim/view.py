@@ -64,9 +64,8 @@ class View:
         hold = self.laws.hold
         self.store.fetch({"mesh": new})
         hold(by_force or not self.trunk or self.store.descends(new, self.trunk), 1, f"{new[:7]} descends from no tip")
-        lost = (
-            self.outcomes.get(new) is Outcome.LOST and not self.hub.lost
-        )  # set back, it may come to the same tip again
+        # A hub that lacked the parent may be given it, where there are two or one was set back.
+        lost = self.outcomes.get(new) is Outcome.LOST and not self.world.forked
         hold(not lost, 11, f"{new[:7]} was told lost and is on the trunk")
         found = list(self.store.changes(self.trunk, new))
         damaged = hostile or bool(self.ledger.mends) or any(isinstance(item, Flaw) for item in found)

@@ -48,7 +48,7 @@ class Job:
 
     @property
     def pause(self) -> int:
-        doubled = 2 ** min(self.failures - 1, 30) if self.failures else 0
+        doubled = 2 ** (self.failures - 1) if self.failures else 0
         return int(min(self.order.get("backoff_ms", 0) * doubled, 86_400_000))
 
 
