@@ -9,12 +9,14 @@ ROUNDS ?= 50
 SEED ?= 0
 STEPS ?= 500
 RUNS ?= 300
+TASKS ?= 1000
+NODES ?= 8
 TESTS ?= tests
 ARGS ?=
 MESH := mesh-init mesh-status mesh-publish mesh-dispatch mesh-import mesh-export mesh-sync mesh-autonomy-once
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types docs bench race sim chaos crash fix clean $(MESH)
+.PHONY: help demo test check format lint types docs bench race sim chaos work-chaos crash fix clean $(MESH)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +61,9 @@ crash: $(READY) ## kill a publish at every system call, not at a sample of them
 
 chaos: $(READY) ## simulator, recorded histories, crash points, two hubs, mutants: one report in build/ (SEED=0 RUNS=300)
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --runs $(RUNS) $(CHAOS)
+
+work-chaos: $(READY) ## a random DAG over a fleet that is killed and stopped; effects counted in and outside (TASKS=1000 NODES=8 SEED=0)
+	@$(BIN)/python -m tests.work --tasks $(TASKS) --nodes $(NODES) --seed $(SEED)
 
 mesh-init: $(READY) ## found a fleet: ARGS="--hub HUB --node NAME"; these call the command once, with ARGS
 mesh-status: $(READY) ## who is in it, what is held

@@ -458,7 +458,7 @@ new = dump = load = copy = open_epoch = gone = no_part
 
 def propose(state: State, who: str, kind: str, wish: Value) -> Value:
     """A receipt or finish without a token takes the one that its session holds; a part is of the DAG that is begun."""
-    if kind == "dag.part" and "record" not in wish:
+    if kind == "dag.part" and "record" not in wish and isinstance(wish.get("dag"), str):
         dag = work.work(state).dags.get(wish["dag"])
         if dag is None or not dag.missing:
             raise Refused("DAG-4", f"no DAG {wish['dag']} waits for parts", hint="mesh dag submit FILE")

@@ -13,6 +13,7 @@ from orxaq_mesh.effects import Ask, Intent, Tick
 from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.home.config import resolve
 from orxaq_mesh.home.place import Home
+from orxaq_mesh.sync import performer
 from orxaq_mesh.worker.attempt import Asked, Claim
 from orxaq_mesh.worker.loop import Wanted, Worker
 from orxaq_mesh.worker.own import Own
@@ -96,3 +97,30 @@ def test_LIVE_a_slot_that_dies_of_our_own_fault_ends_the_worker(tmp_path: Path) 
         worker.stop()
         thread.join(10)
     assert faults == ["a slot ended by a fault of this program"]
+
+
+def test_CACHE_a_large_snapshot_is_not_written_at_every_step_and_always_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of 100,000 tasks takes a second, as often as anything happens."""
+    fleet = Fleet(tmp_path)
+    fleet.found("oak")
+    home = Home(fleet.home("oak"))
+    write = performer.atomic_write
+
+    def slowly(path: Path, data: bytes) -> None:
+        threading.Event().wait(0.02)
+        write(path, data)
+
+    monkeypatch.setattr(performer, "atomic_write", slowly)
+    monkeypatch.setattr(performer, "KEEP_SHARE", 10_000)
+    event = {"topic": "t", "type": "t", "payload": {}}
+    with performer.Performer.open(home, resolve(home, {"profile": "lan"})) as oak:
+        oak.pass_once()
+        kept = []
+        for number in range(2):
+            oak.feed(Ask(Intent(str(number), "event.publish", event)))
+            assert oak.told[str(number)].verdict == "applied"
+            oak.keep()
+            kept.append((home.cache / "snapshot.json").read_bytes())
+    assert kept[0] == kept[1] != (home.cache / "snapshot.json").read_bytes()
