@@ -415,8 +415,15 @@ class Engine:
         if intent.wait and verdict.outcome == REFUSED and (verdict.rule in _TRY_AGAIN or intent.id in self.any_work):
             self._asks_again(intent)
             return []
+        if intent.id in self.any_work and verdict.result == "granted" and not self._still_its(item):
+            self._asks_again(intent)  # it was granted while this node slept, and is another's or done by now
+            return []
         earlier = answers.done_before(self.ledger.state, self.pen.me.name, intent) if verdict.rule == "ONCE" else None
         return [self._tell(intent, earlier or answers.judged(self.ledger.state, item))]
+
+    def _still_its(self, item: Judged) -> bool:
+        held = leases(self.ledger.state).by_name.get(item.record.body["lease"])
+        return held is not None and held.token == item.epoch and held.record == item.record.id
 
     def _granted(self, intent: Intent) -> list[Effect]:
         """A wait ends when its session holds the lease, whoever's record it was that passed it on."""

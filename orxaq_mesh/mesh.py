@@ -13,7 +13,7 @@ Everything that a cold `mesh status` does not need is imported where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -377,6 +377,26 @@ class Mesh:
         sync.once(self.home, self.settings)
         return self.status(offline=True)
 
+    def decide(self) -> dict[str, Any]:
+        """Write the follow-ups of reactors that are this node's to write, and those that follow from them.
+
+        Returns:
+            written: how many were since the last reading, by this node or another; due: how many still are, of which `left`
+            are this node's; pending: of its records, how many no seal has taken in; epoch.
+        """
+        from orxaq_mesh import sync
+        from orxaq_mesh.kinds.reactor import reactors
+        from orxaq_mesh.status import kept_state
+
+        self.identity()
+        kept = kept_state(self.home)
+        before = {id_ for id_, _ in reactors(kept).done.items()} if kept else set()
+        engine = sync.react(self.home, self.settings).engine
+        state = engine.ledger.state
+        written = sum(id_ not in before for id_, _ in reactors(state).done.items())
+        told = {"written": written, "due": len(reactors(state).due), "left": engine.reacting.left(state)}
+        return {**told, "pending": len(engine.pen.pending), "epoch": state.epoch}
+
     def reconcile(self, hub: str | None = None) -> Any:
         """Bring another hub's trunk, or a git bundle's, into this node's hub; see `sync.reconciling.United`.
 
@@ -409,6 +429,55 @@ class Mesh:
 
         self.identity()
         return from_export(self.home, self.settings, file, name)
+
+    def import_events(
+        self,
+        folder: Path,
+        *,
+        skip_bad: bool = False,
+        react: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> dict[str, Any]:
+        """Publish the event files of the system before, each event once; see `orders.events`.
+
+        Args:
+            folder: where they lie.
+            skip_bad: leave out what is no event, instead of importing nothing.
+            react: also what a reactor answers as if it were new.
+            dry_run: only say what would come of it.
+            progress: is told how many of how many are in, after each push.
+
+        Returns:
+            imported, known (in the ledger already), doubles (stood there twice), files, pushes, and `bad`: what was left
+            out, with file, line and reason.
+
+        Raises:
+            Usage: there are places that are no events; they are among its facts as `bad`.
+            Refused: a reactor would answer, or a rule says no.
+        """
+        from orxaq_mesh.orders import events, importing
+
+        self.identity()
+        old = events.read(folder)
+        bad = [place._asdict() for place in old.bad]
+        if bad and not skip_bad:
+            what = f"{len(bad)} places in {folder} are no events; nothing was imported"
+            raise Usage(what, hint="mend them, or leave them out with --skip-bad", bad=bad)
+        state = self.observe().engine.ledger.state
+        records = importing.in_ledger(state)
+        new = [event for event in old.events if event.key not in records]
+        if not react:
+            importing.refuse_reactions(new, state)
+        told = {"doubles": old.doubles, "files": old.files, "bad": bad, "dry_run": dry_run}
+        if dry_run and new:
+            answer = self.ask("event.publish", new[0].wish(records), dry_run=True)
+            if answer.verdict != "applied":
+                raise Refused(answer.rule, answer.what, hint=answer.hint)
+        if dry_run:
+            pushes = len(list(importing.batches(new)))
+            return {"imported": len(new), "known": len(old.events) - len(new), "pushes": pushes, **told}
+        return {**importing.bring(old.events, state, self.ask_all, progress)._asdict(), **told}
 
     def observe(self) -> Any:
         """Read the hub and fold, signing and pushing nothing; gives the closed performer with its engine.

@@ -44,6 +44,13 @@ class Reacting:
                 found.append(Wish(due.kind, body))
         return found
 
+    def left(self, state: State) -> int:
+        """How many follow-ups are this node's to write, now or when its turn comes; none where a rule says no."""
+        if not may_write(state, self.name):
+            return 0
+        due = reactors(state).due.items()
+        return sum(self._hopeless.get(id_) != state.seal and self._body(state, one) is not None for id_, one in due)
+
     def due_ms(self, state: State) -> int | None:
         """When the next turn of this node comes."""
         due = reactors(state).due

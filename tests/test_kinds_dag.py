@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orxaq_mesh import kinds
+from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import dag as dags
 from orxaq_mesh.kinds import graph, work
 from orxaq_mesh.record import Value
@@ -333,7 +334,7 @@ def test_DAG_2_only_its_author_begins_a_dag_anew_whose_parts_never_came() -> Non
     old = begun(trunk, trunk.pens["elm"])
     assert trunk.verdict(submit(trunk.oak, task("x"))).rule == "DAG-2"
     new = begun(trunk, trunk.pens["elm"], 1)
-    assert trunk.verdict(part(trunk.pens["elm"], old, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(trunk.pens["elm"], old, 1, task("b"))) == ("refused", "DAG-4", "")
     do(trunk, part(trunk.pens["elm"], new, 1, task("b")))
     assert states(trunk) == {"a": "ready", "b": "ready"}
 
@@ -342,14 +343,28 @@ def test_DAG_4_parts_come_in_order_once_and_from_their_author() -> None:
     trunk = fleet()
     oak, elm = trunk.oak, trunk.pens["elm"]
     id_ = begun(trunk, elm)
-    assert trunk.verdict(part(oak, id_, 1, task("evil"))).rule == "DAG-4"
-    assert trunk.verdict(part(elm, "0" * 64, 1, task("b"))).rule == "DAG-4"
-    assert trunk.verdict(part(elm, id_, 2, task("b"))).rule == "DAG-4"
+    no = ("refused", "DAG-4", "")
+    assert trunk.verdict(part(oak, id_, 1, task("evil"))) == no
+    assert trunk.verdict(part(elm, "0" * 64, 1, task("b"))) == no
+    assert trunk.verdict(part(elm, id_, 2, task("b"))) == no
     do(trunk, part(elm, id_, 1, task("b")))
-    assert trunk.verdict(part(elm, id_, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 1, task("b"))) == no
     do(trunk, part(elm, id_, 2, task("c")))
-    assert trunk.verdict(part(elm, id_, 3, task("d"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 3, task("d"))) == no
+    assert trunk.verdict(part(elm, id_, 3, task("d"), dag="none")) == no
     assert states(trunk) == dict.fromkeys("abc", "ready")
+
+
+def test_DAG_4_a_part_is_of_the_dag_that_is_begun() -> None:
+    trunk = fleet()
+    wish = {"dag": "release", "part": 1, "tasks": [task("b")]}
+    with pytest.raises(Refused, match="no DAG release waits"):
+        kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)
+    id_ = begun(trunk, trunk.oak, 1)
+    assert kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)["record"] == id_
+    do(trunk, part(trunk.oak, id_, 1, task("b")))
+    with pytest.raises(Refused):
+        kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)
 
 
 def test_DAG_5_a_cancelled_dag_lets_nobody_finish_and_takes_no_more_parts() -> None:
@@ -366,7 +381,7 @@ def test_DAG_5_a_cancelled_dag_lets_nobody_finish_and_takes_no_more_parts() -> N
     assert trunk.verdict(cancel(oak)).rule == "DAG-5"
     id_ = begun(trunk, elm)
     do(trunk, cancel(oak))
-    assert trunk.verdict(part(elm, id_, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 1, task("b"))) == ("refused", "DAG-4", "")
 
 
 # Receipts and finishes.

@@ -9,11 +9,12 @@ Knows not: what is shown. Every cell is sanitised and no cell is markup (trap B8
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orxaq_mesh import text
-from orxaq_mesh.cli.call import coloured, write
+from orxaq_mesh.cli.call import call, coloured, write
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -91,6 +92,29 @@ def rule(title: str, parts: Sequence[tuple[str, str]]) -> None:
             Padding(Text(text.clean_lines(words, limit=4000)), (0, 0, 0, 2)),
         ]
     show(Group(*blocks), most=96)
+
+
+@contextmanager
+def progress(done_: str, things: str) -> Iterator[Callable[[int, int], None]]:
+    """Tell on stderr how far long work has come: a bar at a terminal, a line a step elsewhere, nothing with -q or --json.
+
+    Args:
+        done_, things: as in `500 of 2000 events imported`.
+
+    Yields:
+        What is to be called with how much of how much is done.
+    """
+    if not sys.stderr.isatty() or call().quiet or call().json:
+        yield lambda done, of: call().note(f"{done} of {of} {things} {done_}")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, no_color=not coloured(sys.stderr), markup=False)
+    parts = (BarColumn(), MofNCompleteColumn(), TextColumn(f"{things} {done_}"), TimeRemainingColumn())
+    with Progress(*parts, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def show(what: RenderableType, most: int = 0) -> None:

@@ -204,6 +204,6 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     name = body["under"]["lease"] if "under" in body else COMMAND + body["command"]
     item = work.work(state).items.get(name)
     if item is not None and "command" in body and _of_another(state, record, Moment(0)):
-        what = f"{name} was given by {item.order['by']}: only who gave it and admins call it back"
+        what = f"{name} was given by {item.order['by']}: only {item.order['by']} or an admin calls it back"
         return Words(what, "mesh command list", {"command": name.removeprefix(COMMAND)})
     return Words(f"{name}: {work.item_words(item, name)}", "mesh command list", {"command": name.removeprefix(COMMAND)})

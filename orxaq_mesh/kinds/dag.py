@@ -458,7 +458,7 @@ new = dump = load = copy = open_epoch = gone = no_part
 
 def propose(state: State, who: str, kind: str, wish: Value) -> Value:
     """A receipt or finish without a token takes the one that its session holds; a part is of the DAG that is begun."""
-    if kind == "dag.part" and "record" not in wish:
+    if kind == "dag.part" and "record" not in wish and isinstance(wish.get("dag"), str):
         dag = work.work(state).dags.get(wish["dag"])
         if dag is None or not dag.missing:
             raise Refused("DAG-4", f"no DAG {wish['dag']} waits for parts", hint="mesh dag submit FILE")
@@ -498,7 +498,7 @@ def _cancel_words(state: State, record: Record, author: str) -> str:
     if not author:
         return f"there is no DAG {name}"
     if _of_another(state, record, Moment(0)):
-        return f"{name} is {author}'s: only its author and admins cancel it"
+        return f"{name} is {author}'s: only {author} or an admin cancels it"
     return f"nothing of {name} is left to be cancelled"
 
 
@@ -509,7 +509,8 @@ def _hand_words(state: State, record: Record, facts: dict[str, Any]) -> Words:
         return Words(f"there is no {name}", "mesh task list", facts)
     what = f"{name}: {work.item_words(item, name)}"
     if _of_another(state, record, Moment(0)):
-        what = f"{item.dag} is {work.work(state).dags[item.dag].author}'s: only its author and admins put a hand in"
+        author = work.author(state, item)
+        what = f"{item.dag} is {author}'s: only {author} or an admin may do this"
     elif _to_no_worker(state, record, Moment(0)):
         what = f"{record.body['to']} is no node that works"
     return Words(what, f"mesh task show {name}", facts)

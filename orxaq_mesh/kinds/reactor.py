@@ -123,9 +123,23 @@ def heard(state: State, record: Record, who: str, moment: Moment, depth: int) ->
 def _can_be_said(due: Due) -> bool:
     """Whether a record can say this: what an event's payload was filled in with may be too long, too deep, of a wrong type."""
     body = body_of(due) | ({"until": 1} if due.kind == "command.issue" else {})
-    return (
-        len(canonical(body)) < MAX_BODY_BYTES and type_flaw(body, depth=2) is None and schema.fits_body(due.kind, body)
-    )
+    if _is_vast(body) or type_flaw(body, depth=2) is not None:
+        return False
+    return len(canonical(body)) < MAX_BODY_BYTES and schema.fits_body(due.kind, body)
+
+
+def _is_vast(body: Value) -> bool:
+    """Whether it is surely too long. A template can hold one payload thousands of times: that is not written out to see."""
+    todo: list[Any] = [body]
+    left = MAX_BODY_BYTES
+    while todo and left > 0:
+        value = todo.pop()
+        left -= 2 + len(value) if isinstance(value, str) else 1
+        if isinstance(value, Mapping):
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+    return left <= 0
 
 
 def body_of(due: Due) -> Value:

@@ -102,8 +102,8 @@ class Daemon:
         try:
             with self._node_lock():
                 performer.tick()
+                performer.keep()  # before anybody is told: a command right behind the answer reads it
                 self._deliver(performer)
-                performer.keep()
                 if why := performer.store.maintain():
                     self._log("maintenance", {"reason": why})
         except MeshFault as error:

@@ -67,6 +67,8 @@ from orxaq_mesh.sync.ladder import Ladder
 
 OUTBOX = "mesh-node/"
 MAX_JOURNAL_BYTES = 256 * 1024
+KEEP_FREELY_MS, KEEP_SHARE = 10, 10
+"""A snapshot that takes longer is written for at most a tenth of the time: its size follows what is at work."""
 KEPT_SEALS = 64
 """So many of its own newest seals a node remembers, so as never to sign a second one on their parents (law SEAL)."""
 RETRY_LACKING_MS = 600_000
@@ -94,6 +96,7 @@ class Performer:
         ledger, trunk, self._quiet_outboxes = self._restore()
         self.engine = Engine(me, ledger, memory_of(journal), Pace(pace.poll_ms, pace.poll_waiting_ms), trunk)
         self._kept: tuple[Any, ...] | None = None
+        self._keep_due_ms = 0
         self._stays = False
         self._lacking: dict[tuple[str, Oid], int] = {}
         self._polled_ms = 0, 0
@@ -137,6 +140,7 @@ class Performer:
 
     def close(self) -> None:
         """Keep a snapshot and end every process of the store."""
+        self._keep_due_ms = 0
         self.keep()
         self.store.close()
 
@@ -476,7 +480,8 @@ class Performer:
         engine = self.engine
         quiet = frozenset(self._quiet_outboxes.items())
         key = (engine.trunk, engine.findings, engine.broken, len(engine.pen.pending), quiet)
-        if key == self._kept or engine.trunk is None:
+        begun_ms = self.clock.now_ms()
+        if key == self._kept or engine.trunk is None or begun_ms < self._keep_due_ms:
             return
         self.ladder.climb(engine.ledger.spine.rungs)
         value = {
@@ -491,7 +496,9 @@ class Performer:
             "quiet_outboxes": self._quiet_outboxes,
         }
         atomic_write(self._snapshot, orjson.dumps(value))
-        self._kept = key
+        self._kept, ended_ms = key, self.clock.now_ms()
+        if (took_ms := ended_ms - begun_ms) > KEEP_FREELY_MS:
+            self._keep_due_ms = ended_ms + KEEP_SHARE * took_ms
 
     def _note_reading(self, begun_ms: int) -> None:
         note_reading(self.home.cache / "reading.json", begun_ms, self.clock.wall(), boot_id())

@@ -172,6 +172,7 @@ class Worker:
     def _slot(self, number: int) -> None:
         session = f"{self._name}-{number}"
         filed = [] if number else [self._offer(self.wanted.slots)]  # it travels with the first claim
+        fault: MeshError | None = MeshFault("a slot ended by a fault of this program")
         try:
             while not self._stopping.is_set() and (
                 claim := self._patiently(partial(self._next, number, session, filed))
@@ -180,10 +181,13 @@ class Worker:
                 if self._stopping.is_set() and filed:
                     for answer, asked in zip(self._ask(filed), filed, strict=True):
                         self._tell(answer, *asked)
+            fault = None
         except MeshError as error:
-            if not self._stopping.is_set():
-                self._faults.append(error)
-                self._stopping.set()
+            fault = None if self._stopping.is_set() else error
+        finally:
+            if fault is not None:  # what it holds would be renewed for as long as this worker lives
+                self._faults.append(fault)
+                self.stop()
 
     def _patiently(self, act: Callable[[], T]) -> T | None:
         """Again where mesh-sync went away, and for as long as the hub does not answer: a laptop may be offline for hours.

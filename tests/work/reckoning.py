@@ -95,8 +95,9 @@ def reckon(
     lost = sorted(lease for lease in leases if not good.get(lease)) + ["?"] * (tasks - len(leases))
     doubled = sorted(lease for lease, found in finishes.items() if len(found) > 1)
     under = Counter((run.lease, run.token) for run in runs)
+    begun_anew = "its laptop was stopped, its command ended, and its claim still stood: begun anew under it"
     counted = Counter(_why(run, finishes[run.lease], claims[run.lease], acts) for run in runs)
-    counted["one claim was run more than once"] = sum(number - 1 for number in under.values())
+    counted[begun_anew] = sum(number - 1 for number in under.values())
     begun = min((e["epoch"] for e in log if e["kind"] == "dag.submit"), default=0)
     about = (e for e in log if e["kind"].startswith(("task.", "lease.")))
     return Report(

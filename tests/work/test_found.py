@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
+import pytest
+
+from orxaq_mesh import Mesh
 from orxaq_mesh.choosing import ANY_WORK
 from orxaq_mesh.effects import Ask, Intent, Tick
+from orxaq_mesh.errors import MeshFault
+from orxaq_mesh.home.config import resolve
+from orxaq_mesh.home.place import Home
+from orxaq_mesh.sync import performer
+from orxaq_mesh.worker.attempt import Asked, Claim
+from orxaq_mesh.worker.loop import Wanted, Worker
+from orxaq_mesh.worker.own import Own
 from tests.bench import Bench
-from tests.test_engine_work import any_work, asked, bench, finish, told
+from tests.fleet import Fleet
+from tests.test_engine_work import any_work, asked, bench, finish, holder, told
 
 ANY = {"lease": ANY_WORK, "session": "s", "ttl_ms": 9000, "authors": ["oak"], "commands": []}
 
@@ -40,3 +54,73 @@ def test_FENCE_a_claim_whose_finish_is_signed_is_not_renewed_any_more() -> None:
     b.feed(Tick(frozenset(hold.record for hold in b.holds)))
     b.push_ready_ms = 0
     assert [record.kind for record in asked(b.look())] == ["task.finish"]
+
+
+def test_FENCE_a_grant_that_is_another_nodes_by_the_time_it_is_read_is_not_told() -> None:
+    """The laptop slept between its push and the next reading of the hub."""
+    b = bench([{"name": "a"}])
+    any_work(b)
+    b.land()
+    taken = b.other("ash", "lease.take", lease="task:release/a", session="z", ttl_ms=9000, watched_ms=9000, until=99)
+    b.others_seal("ash", taken)
+    assert holder(b, "a") == "ash"
+    assert not told(b.look())
+    b.others_seal("ash", b.other("ash", "lease.release", lease="task:release/a", session="z"))
+    b.look()
+    assert told(b.committed())["w"].facts["attempt"] == 3
+
+
+def test_LIVE_a_slot_that_dies_of_our_own_fault_ends_the_worker(tmp_path: Path) -> None:
+    """Else what it holds would be renewed, and never done."""
+    fleet = Fleet(tmp_path)
+    fleet.found("oak")
+    home = Home(fleet.home("oak"))
+    settings = resolve(home, {"profile": "lan"})
+    Mesh.open(str(home.path)).ask_all([("dag.submit", {"dag": "d", "tasks": [{"name": "a"}]})])
+
+    class Broken(Worker):
+        def _do(self, number: int, claim: Claim) -> Asked:
+            raise TypeError("a fault of this program")
+
+    worker, faults = Broken(home, settings, Wanted((), 2, ("oak",)), Own(), tmp_path, lambda *_: None), list[str]()
+
+    def run() -> None:
+        with pytest.raises(MeshFault) as raised:
+            worker.run()
+        faults.append(raised.value.what)
+
+    thread = threading.Thread(target=run, daemon=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", lambda _: None)
+        thread.start()
+        thread.join(30)
+        worker.stop()
+        thread.join(10)
+    assert faults == ["a slot ended by a fault of this program"]
+
+
+def test_CACHE_a_large_snapshot_is_not_written_at_every_step_and_always_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of 100,000 tasks takes a second, as often as anything happens."""
+    fleet = Fleet(tmp_path)
+    fleet.found("oak")
+    home = Home(fleet.home("oak"))
+    write = performer.atomic_write
+
+    def slowly(path: Path, data: bytes) -> None:
+        threading.Event().wait(0.02)
+        write(path, data)
+
+    monkeypatch.setattr(performer, "atomic_write", slowly)
+    monkeypatch.setattr(performer, "KEEP_SHARE", 10_000)
+    event = {"topic": "t", "type": "t", "payload": {}}
+    with performer.Performer.open(home, resolve(home, {"profile": "lan"})) as oak:
+        oak.pass_once()
+        kept = []
+        for number in range(2):
+            oak.feed(Ask(Intent(str(number), "event.publish", event)))
+            assert oak.told[str(number)].verdict == "applied"
+            oak.keep()
+            kept.append((home.cache / "snapshot.json").read_bytes())
+    assert kept[0] == kept[1] != (home.cache / "snapshot.json").read_bytes()
