@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from orxaq_mesh import answers, kinds
 from orxaq_mesh.choosing import ANY_WORK, Choosing, claim_of
+from orxaq_mesh.credentials import refuse
 from orxaq_mesh.duties import LONG_AGO_MS, Duties, Wish
 from orxaq_mesh.effects import (
     LOST,
@@ -127,6 +128,10 @@ class Engine:
     def _asked(self, intent: Intent, now: Now) -> list[Effect]:
         if flaw := _flaw(intent):
             return [Tell(intent.id, answers.refused(Refused("RULES", flaw, hint="mesh explain RULES")))]
+        try:
+            refuse(intent.kind, intent.wish)  # SECRET: no hub need be asked, and none need answer
+        except Refused as no:
+            return [Tell(intent.id, answers.refused(no))]
         self.intents[intent.id] = intent
         self.look_due_ms = now.ms if self.failures else self.look_due_ms
         return []

@@ -481,7 +481,10 @@ def test_C23_every_attempt_ends_in_one_outcome(outcome: str) -> None:
 def test_TASK_6_a_failed_task_has_as_many_attempts_as_its_order_says() -> None:
     trunk = fleet()
     do(trunk, submit(trunk.oak, task("a", attempts=3), task("b", "a")))
-    assert [run(trunk, "a", "failed").result for _ in range(3)] == ["again", "again", "failed"]
+    assert [run(trunk, "a", "failed", reason="x").result for _ in range(2)] == ["again", "again"]
+    do(trunk, claim(trunk.pens["elm"], "a"))
+    assert (item(trunk, "a").reason, item(trunk, "a").attempt) == ("", 3)
+    assert do(trunk, finish(trunk, "a", "failed")).result == "failed"
     assert states(trunk) == {"a": "failed", "b": "blocked"}
     assert "a, which is failed" in item(trunk, "b").reason
 
@@ -507,6 +510,14 @@ def test_TASK_6_a_failure_blocks_all_that_need_it_directly_or_not() -> None:
     assert states(trunk) == {"a": "succeeded", "b": "failed", "c": "ready", "d": "blocked"}
     run(trunk, "c")
     assert states(trunk)["d"] == "blocked"
+
+
+def test_DAG_5_what_is_only_blocked_can_be_cancelled_and_what_failed_stays_failed() -> None:
+    trunk = failed_at("a")
+    assert not dag(trunk).is_open
+    do(trunk, cancel(trunk.oak))
+    assert states(trunk) == {"a": "failed", **dict.fromkeys("bcd", "cancelled")}
+    assert trunk.verdict(cancel(trunk.oak)) == ("refused", "DAG-5", "")
 
 
 def test_TASK_8_a_retry_frees_the_whole_diamond_behind_it() -> None:

@@ -304,6 +304,8 @@ def facts(payload: Any) -> Value:
         ({"payload.n": {"at_least": 0}}, {}, False),
         ({"payload.n": {"at_least": "0"}}, {"n": 1}, False),
         ({"payload.n": {"at_most": None}}, {"n": 1}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": "1"}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": True}, False),
         ({"payload.n": {"at_most": 3}}, {"n": 4}, False),
         ({"payload.n": {"at_most": 3, "at_least": 3}}, {"n": 3}, True),
         ({"payload.n": {"in": [1, "a"]}}, {"n": "a"}, True),

@@ -315,7 +315,7 @@ def test_LIVE_a_lost_nodes_work_is_ready_again_once(way: str) -> None:
         trunk.seal(oak.write("node.admit", name="elm", key=elm.key.public.text, roles=["observer"]))
     assert (item(trunk, "a").state, item(trunk, "a").node, item(trunk, "a").attempt) == ("ready", "", attempt)
     assert item(trunk, "b").to == ""
-    assert item(trunk, the_command(trunk)).state == "ready"
+    assert (item(trunk, the_command(trunk)).state, item(trunk, the_command(trunk)).to) == ("ready", "elm")
     assert part_of(trunk).offers == {}
     assert not [held for held in kinds.lease.leases(trunk.ledger.state).by_name.values() if held.holder == "elm"]
     do(trunk, offer(ash, "build"), claim(ash, "a"), claim(ash, "b"))
