@@ -157,9 +157,8 @@ class Engine:
         times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
         if self.flight is None and self.broken is None and self._heard():
             times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, self.pen.pending)]
-            times += [
-                due for due in (self._publish_due_ms(), self.reacting.due_ms(self.ledger.state)) if due is not None
-            ]
+            reacting_ms = self.reacting.due_ms(self.ledger.state, self.pen.pending)
+            times += [due for due in (self._publish_due_ms(), reacting_ms) if due is not None]
         return min(times)
 
     def rehearse(self, intent: Intent, now: Now) -> Answer:
