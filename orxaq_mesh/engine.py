@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from orxaq_mesh import answers, kinds
 from orxaq_mesh.choosing import ANY_WORK, Choosing, claim_of
+from orxaq_mesh.credentials import refuse
 from orxaq_mesh.duties import LONG_AGO_MS, Duties, Wish
 from orxaq_mesh.effects import (
     LOST,
@@ -132,6 +133,10 @@ class Engine:
     def _asked(self, intent: Intent, now: Now) -> list[Effect]:
         if flaw := _flaw(intent):
             return [Tell(intent.id, answers.refused(Refused("RULES", flaw, hint="mesh explain RULES")))]
+        try:
+            refuse(intent.kind, intent.wish)  # SECRET: no hub need be asked, and none need answer
+        except Refused as no:
+            return [Tell(intent.id, answers.refused(no))]
         self.intents[intent.id] = intent
         self.look_due_ms = now.ms if self.failures else self.look_due_ms
         return []
@@ -157,9 +162,8 @@ class Engine:
         times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
         if self.flight is None and self.broken is None and self._heard():
             times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, self.pen.pending)]
-            times += [
-                due for due in (self._publish_due_ms(), self.reacting.due_ms(self.ledger.state)) if due is not None
-            ]
+            reacting_ms = self.reacting.due_ms(self.ledger.state, self.pen.pending)
+            times += [due for due in (self._publish_due_ms(), reacting_ms) if due is not None]
         return min(times)
 
     def rehearse(self, intent: Intent, now: Now) -> Answer:

@@ -9,7 +9,7 @@ Laws: none of its own. However many nodes write a follow-up, one of them counts 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from orxaq_mesh.duties import Wish
@@ -30,17 +30,11 @@ class Reacting:
 
     def wishes(self, state: State, pending: Sequence[Record], now_ms: int, pause_ms: int) -> list[Wish]:
         """The follow-ups that are this node's to write now."""
-        part = reactors(state)
-        if not part.due or not self.stays or not may_write(state, self.name):
-            return []
+        part, found = reactors(state), []
         self._turn_ms = {id_: at_ms for id_, at_ms in self._turn_ms.items() if id_ in part.due}
-        written = {record.body.get("reaction") for record in pending}
-        found = []
-        for id_, due in sorted(part.due.items()):
-            turn_ms = self._turn_ms.setdefault(id_, now_ms + 2 * pause_ms * self._place(state, due))
-            if id_ in written or now_ms < turn_ms or self._hopeless.get(id_) == state.seal:
-                continue
-            if (body := self._body(state, due)) is not None:
+        for due, body in self._unwritten(state, pending):
+            turn_ms = self._turn_ms.setdefault(due.id, now_ms + 2 * pause_ms * self._place(state, due))
+            if now_ms >= turn_ms:
                 found.append(Wish(due.kind, body))
         return found
 
@@ -51,11 +45,22 @@ class Reacting:
         due = reactors(state).due.items()
         return sum(self._hopeless.get(id_) != state.seal and self._body(state, one) is not None for id_, one in due)
 
-    def due_ms(self, state: State) -> int | None:
-        """When the next turn of this node comes."""
-        due = reactors(state).due
-        turns = [at_ms for id_, at_ms in self._turn_ms.items() if id_ in due and self._hopeless.get(id_) != state.seal]
-        return min(turns, default=None) if self.stays else None
+    def due_ms(self, state: State, pending: Sequence[Record]) -> int | None:
+        """When the next turn of this node comes; None while there is none, or it has written all that it may."""
+        turns = [self._turn_ms.get(due.id) for due, _ in self._unwritten(state, pending)]
+        return min((turn_ms for turn_ms in turns if turn_ms is not None), default=None)
+
+    def _unwritten(self, state: State, pending: Sequence[Record]) -> Iterator[tuple[Due, Value]]:
+        """What this node may write as things are, and has not."""
+        part = reactors(state)
+        if not part.due or not self.stays or not may_write(state, self.name):
+            return
+        written = {record.body.get("reaction") for record in pending}
+        for id_, due in sorted(part.due.items()):
+            if id_ not in written and self._hopeless.get(id_) != state.seal:
+                body = self._body(state, due)
+                if body is not None:
+                    yield due, body
 
     def drop(self, reaction: str, seal: str) -> None:
         """A rule says no to it, as long as nothing changes."""

@@ -148,7 +148,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a wait whose grant came and went is forgotten": Mutant(
         engine.Engine._displaced,
-        "del self.record_of[intent.id]",
+        "self._asks_again(intent)",
         "pass",
         noticed_by=test_engine.test_LIVE_a_grant_that_came_and_went_between_two_readings_is_asked_for_again,
     ),

@@ -174,6 +174,7 @@ def test_a_dag_is_watched_as_lines_as_json_and_at_a_terminal(fleet: Near) -> Non
     assert [json.loads(line)["data"]["name"] for line in told] == ["make", "shaky", "docs", "behind"]
     shown = at_a_terminal(fleet, "dag", "show", "built", "--watch")
     assert shown.startswith("\x1b[H\x1b[2J")
+    assert f"[\x1b[32m{'#' * 20}\x1b[0m\x1b[2m{'.' * 20}\x1b[0m] 2 of 4 done" in shown
     assert re.search(r"shaky +\x1b\[1;31mfailed", shown)
 
 

@@ -201,11 +201,12 @@ def test_C20_a_claim_whose_answer_was_lost_is_told_again_and_not_claimed_twice()
     assert (answer.facts["lease"], answer.facts["token"]) == (first.facts["lease"], first.facts["token"])
 
 
-def reacting(offers: int = 1) -> Bench:
+def reacting(**more: Any) -> Bench:
     rules = [
         {
             "on": {"topic": "hb", "type": "changed"},
             "give": {"event": {"topic": "tick", "type": "asked", "payload": "$node"}},
+            **more,
         }
     ]
     b = Bench()
@@ -245,3 +246,22 @@ def test_REACTOR_2_what_another_node_wrote_first_is_not_due_here(first: str) -> 
     b.feed(Tick(frozenset()))
     b.ms += 10_000
     assert not asked(b.look())
+
+
+def test_LIVE_a_follow_up_that_is_written_and_waits_for_its_seal_wakes_nobody() -> None:
+    b = reacting()
+    b.look()
+    b.feed(Tick(frozenset()))
+    b.ms += 10_000
+    assert asked(b.look())
+    b.command("lost")
+    assert b.engine.pen.pending
+    assert b.engine.reacting.due_ms(b.engine.ledger.state, b.engine.pen.pending) is None
+
+
+def test_REACTOR_3_a_follow_up_for_another_ones_lease_wakes_nobody() -> None:
+    b = reacting(under="leader")
+    b.others_seal("ash", b.other("ash", "lease.acquire", lease="leader", session="z", ttl_ms=900_000, until=99))
+    b.look()
+    assert not asked(b.feed(Tick(frozenset())))
+    assert b.engine.wake_ms() > b.ms, "it would spin until the leader writes it"

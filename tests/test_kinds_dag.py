@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orxaq_mesh import kinds
+from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import dag as dags
 from orxaq_mesh.kinds import graph, work
 from orxaq_mesh.record import Value
@@ -333,7 +334,7 @@ def test_DAG_2_only_its_author_begins_a_dag_anew_whose_parts_never_came() -> Non
     old = begun(trunk, trunk.pens["elm"])
     assert trunk.verdict(submit(trunk.oak, task("x"))).rule == "DAG-2"
     new = begun(trunk, trunk.pens["elm"], 1)
-    assert trunk.verdict(part(trunk.pens["elm"], old, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(trunk.pens["elm"], old, 1, task("b"))) == ("refused", "DAG-4", "")
     do(trunk, part(trunk.pens["elm"], new, 1, task("b")))
     assert states(trunk) == {"a": "ready", "b": "ready"}
 
@@ -342,14 +343,28 @@ def test_DAG_4_parts_come_in_order_once_and_from_their_author() -> None:
     trunk = fleet()
     oak, elm = trunk.oak, trunk.pens["elm"]
     id_ = begun(trunk, elm)
-    assert trunk.verdict(part(oak, id_, 1, task("evil"))).rule == "DAG-4"
-    assert trunk.verdict(part(elm, "0" * 64, 1, task("b"))).rule == "DAG-4"
-    assert trunk.verdict(part(elm, id_, 2, task("b"))).rule == "DAG-4"
+    no = ("refused", "DAG-4", "")
+    assert trunk.verdict(part(oak, id_, 1, task("evil"))) == no
+    assert trunk.verdict(part(elm, "0" * 64, 1, task("b"))) == no
+    assert trunk.verdict(part(elm, id_, 2, task("b"))) == no
     do(trunk, part(elm, id_, 1, task("b")))
-    assert trunk.verdict(part(elm, id_, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 1, task("b"))) == no
     do(trunk, part(elm, id_, 2, task("c")))
-    assert trunk.verdict(part(elm, id_, 3, task("d"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 3, task("d"))) == no
+    assert trunk.verdict(part(elm, id_, 3, task("d"), dag="none")) == no
     assert states(trunk) == dict.fromkeys("abc", "ready")
+
+
+def test_DAG_4_a_part_is_of_the_dag_that_is_begun() -> None:
+    trunk = fleet()
+    wish = {"dag": "release", "part": 1, "tasks": [task("b")]}
+    with pytest.raises(Refused, match="no DAG release waits"):
+        kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)
+    id_ = begun(trunk, trunk.oak, 1)
+    assert kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)["record"] == id_
+    do(trunk, part(trunk.oak, id_, 1, task("b")))
+    with pytest.raises(Refused):
+        kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)
 
 
 def test_DAG_5_a_cancelled_dag_lets_nobody_finish_and_takes_no_more_parts() -> None:
@@ -366,7 +381,7 @@ def test_DAG_5_a_cancelled_dag_lets_nobody_finish_and_takes_no_more_parts() -> N
     assert trunk.verdict(cancel(oak)).rule == "DAG-5"
     id_ = begun(trunk, elm)
     do(trunk, cancel(oak))
-    assert trunk.verdict(part(elm, id_, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 1, task("b"))) == ("refused", "DAG-4", "")
 
 
 # Receipts and finishes.
@@ -466,7 +481,10 @@ def test_C23_every_attempt_ends_in_one_outcome(outcome: str) -> None:
 def test_TASK_6_a_failed_task_has_as_many_attempts_as_its_order_says() -> None:
     trunk = fleet()
     do(trunk, submit(trunk.oak, task("a", attempts=3), task("b", "a")))
-    assert [run(trunk, "a", "failed").result for _ in range(3)] == ["again", "again", "failed"]
+    assert [run(trunk, "a", "failed", reason="x").result for _ in range(2)] == ["again", "again"]
+    do(trunk, claim(trunk.pens["elm"], "a"))
+    assert (item(trunk, "a").reason, item(trunk, "a").attempt) == ("", 3)
+    assert do(trunk, finish(trunk, "a", "failed")).result == "failed"
     assert states(trunk) == {"a": "failed", "b": "blocked"}
     assert "a, which is failed" in item(trunk, "b").reason
 
@@ -492,6 +510,14 @@ def test_TASK_6_a_failure_blocks_all_that_need_it_directly_or_not() -> None:
     assert states(trunk) == {"a": "succeeded", "b": "failed", "c": "ready", "d": "blocked"}
     run(trunk, "c")
     assert states(trunk)["d"] == "blocked"
+
+
+def test_DAG_5_what_is_only_blocked_can_be_cancelled_and_what_failed_stays_failed() -> None:
+    trunk = failed_at("a")
+    assert not dag(trunk).is_open
+    do(trunk, cancel(trunk.oak))
+    assert states(trunk) == {"a": "failed", **dict.fromkeys("bcd", "cancelled")}
+    assert trunk.verdict(cancel(trunk.oak)) == ("refused", "DAG-5", "")
 
 
 def test_TASK_8_a_retry_frees_the_whole_diamond_behind_it() -> None:

@@ -215,7 +215,7 @@ def test_REACTOR_4_two_mappings_that_answer_each_other_come_to_an_end() -> None:
     for _ in range(MAX_DEPTH):
         do(trunk, trunk.oak.write("event.publish", **body_of(the_due(trunk))))
     assert mapped(trunk).due == {}
-    assert sum(trunk.ledger.state.slices["event"].values()) == MAX_DEPTH + 1
+    assert sum(trunk.ledger.state.slices["event"].values()) == MAX_DEPTH + 1 == 17
 
 
 @pytest.mark.parametrize("payload", [{"lane": "x" * 65_000}, {"lane": 5}, {"lane": "no name"}, {"lane": None}])
@@ -302,6 +302,11 @@ def facts(payload: Any) -> Value:
         ({"payload.n": {"at_least": 0}}, {"n": True}, False),
         ({"payload.n": {"at_least": 0}}, {"n": "9"}, False),
         ({"payload.n": {"at_least": 0}}, {}, False),
+        ({"payload.n": {"at_least": "0"}}, {"n": 1}, False),
+        ({"payload.n": {"at_most": None}}, {"n": 1}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": "1"}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": True}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": 4}, False),
         ({"payload.n": {"at_most": 3, "at_least": 3}}, {"n": 3}, True),
         ({"payload.n": {"in": [1, "a"]}}, {"n": "a"}, True),
         ({"payload.n": {"in": 5}}, {"n": 5}, False),
@@ -320,6 +325,16 @@ def facts(payload: Any) -> Value:
 def test_mapping_conditions(where: Value, payload: Any, holds: bool) -> None:
     rule = {"on": {"topic": "t"}, "where": where, "give": {"event": {}}}
     assert (mapping.follows(rule, facts(payload)) is not None) == holds
+
+
+def test_mapping_a_template_is_filled_in_wherever_it_has_paths() -> None:
+    template = {"a": ["$payload.n", "$node", {"b": "$payload"}], "c": "plain", "d": 5, "e": None}
+    filled = mapping.fill(template, facts({"n": [1]}))
+    assert filled == {"a": [[1], "elm", {"b": {"n": [1]}}], "c": "plain", "d": 5, "e": None}
+    rule = {"on": {"topic": "t"}, "give": {"event": {"payload": ["$payload.none"]}}}
+    assert mapping.follows(rule, facts({})) is None
+    assert mapping.follows({**rule, "else": {"event": {"payload": []}}}, facts({})) == {"event": {"payload": []}}
+    assert mapping.follows({**rule, "on": {"type": "other"}}, facts({})) is None
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,28 @@ def test_CLOSED_whatever_stands_in_a_json_file_is_read_or_refused_with_its_line(
     _read_or_refused(data, "f.json")
 
 
-def _read_or_refused(data: bytes, name: str) -> None:
+_rule_words = st.sampled_from(
+    ["on", "where", "give", "else", "command", "event", "topic", "type", "payload", "$best", "by", "is", "in"]
+)
+_rule_parts = st.recursive(
+    st.none() | st.integers(0, 9) | st.sampled_from(["$payload.x", "$", "$node", "payload..x", "elm", ""]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_rule_words, inner, max_size=4),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"on": _rule_parts, "give": st.dictionaries(_rule_words, _rule_parts)},
+        optional={"where": _rule_parts, "else": _rule_parts},
+    )
+)
+def test_CLOSED_whatever_a_rule_says_is_read_or_refused_with_its_line(rule: Any) -> None:
+    _read_or_refused(json.dumps({"reactor": "r", "version": 1, "rules": [rule]}).encode(), "f.json", reactors.read)
+
+
+def _read_or_refused(data: bytes, name: str, read: Any = dags.read) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -266,12 +287,12 @@ def _read_or_refused(data: bytes, name: str) -> None:
         path.write_bytes(data)
         said = ""
         try:
-            found = dags.read(path)
+            found = read(path)
         except Usage as error:
             said = error.what
         if said:
             assert re.search(rf"{re.escape(name)}(, line [1-9][0-9]*)?: ", said)
-        else:
+        elif read is dags.read:
             assert not flaws(found.tasks)
             canonical({"tasks": found.tasks})
 

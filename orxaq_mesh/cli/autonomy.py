@@ -41,6 +41,9 @@ def autonomy_once(
         Path | None,
         typer.Option("--orxaq", metavar="DIR", help="Import these event files of the system before, first."),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out what is no event there, and count it.")
+    ] = False,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Write the ledger there, in the end.")
     ] = None,
@@ -68,7 +71,7 @@ def autonomy_once(
     most_ms, idle_ms = duration_ms(most), None if idle is None else duration_ms(idle)
     steps: dict[str, Step] = {}
     if orxaq is not None:
-        steps["import"] = lambda: _imported(orxaq)
+        steps["import"] = lambda: _imported(orxaq, skip_bad=skip_bad)
     steps |= {"decide": _decided, "dispatch": _dispatched}
     steps["work"] = lambda: _worked(capability or [], slots, trust or [], folder, duration_ms(ttl), idle_ms, most_ms)
     if export is not None:
@@ -92,9 +95,10 @@ def _run(steps: Mapping[str, Step]) -> int:
     return first
 
 
-def _imported(folder: Path) -> dict[str, Any]:
-    found = call().mesh().import_events(folder)
-    return {field: found[field] for field in ("imported", "known", "doubles", "pushes")}
+def _imported(folder: Path, *, skip_bad: bool) -> dict[str, Any]:
+    found = call().mesh().import_events(folder, skip_bad=skip_bad)
+    told = {field: found[field] for field in ("imported", "known", "doubles", "pushes")}
+    return told | {"left_out": len(found["bad"])}
 
 
 def _decided() -> dict[str, Any]:

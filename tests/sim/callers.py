@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orxaq_mesh.choosing import ANY_WORK
 from orxaq_mesh.effects import Answer, Ask, Cancel, Intent
+from tests.sim.workers import Workers
 
 if TYPE_CHECKING:
     from tests.sim.node import SimNode
@@ -54,6 +56,7 @@ class Callers:
         self.sessions: dict[str, Session] = {}
         self.calls: dict[str, Call] = {}
         self._number: dict[str, int] = {}
+        self.workers = Workers(world, self)
 
     def enter(self, node: str, name: str = "") -> Session:
         """A caller begins; without a name it gets the node's next number."""
@@ -93,11 +96,13 @@ class Callers:
         self.send(session, intent)
         return True
 
-    def send(self, session: Session, intent: Intent) -> None:
-        session.asking, session.wish = intent.id, (intent.kind, intent.wish)
-        self.calls[intent.id] = Call(session, intent)
-        self.world.history.asks(f"{self.world.nodes[session.node].who}/{session.name}", intent)
-        self.world.nodes[session.node].outer.append(Ask(intent))
+    def send(self, session: Session, *intents: Intent) -> None:
+        """One Ask; the session waits for the last of them."""
+        session.asking, session.wish = intents[-1].id, (intents[-1].kind, intents[-1].wish)
+        for intent in intents:
+            self.calls[intent.id] = Call(session, intent)
+            self.world.history.asks(f"{self.world.nodes[session.node].who}/{session.name}", intent)
+        self.world.nodes[session.node].outer.append(Ask(intents[0], intents[1:]))
 
     def leave(self, who: str) -> bool:
         session = self.sessions.get(who)
@@ -117,6 +122,7 @@ class Callers:
         self.living.discard(session.owner)
         self.leave(who)
         del self.sessions[who]
+        self.workers.dies(session)
         self.enter(session.node)
         return True
 
@@ -142,13 +148,16 @@ class Callers:
         self.world.laws.hold(not given_back, "answer", f"{intent} waits, and was told that it does not")
         self.world.history.is_told(call.intent, answer)
         self.world.checks.answered(node, intent, answer, session.name)
-        if not call.gone:
+        if session.asking == intent:
             session.asking, session.wish = None, ("", {})
         self._take_in(session, call.intent, answer)
         if answer.result == "rotated" and answer.record:
             node.rotated(answer.record)
 
     def _take_in(self, session: Session, intent: Intent, answer: Answer) -> None:
+        self.workers.answered(session, intent, answer)
+        if intent.wish.get("lease") == ANY_WORK or intent.kind.endswith((".finish", ".receipt")):
+            return
         if answer.result == "granted" and answer.facts.get("token"):
             session.lease, session.token = intent.wish["lease"], answer.facts["token"]
         elif answer.verdict == "fenced" or (intent.kind == "lease.release" and answer.verdict != "unknown"):

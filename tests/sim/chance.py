@@ -1,7 +1,7 @@
 """Chance: a seed makes a schedule, one command at a time, looking at the world as it is by then.
 
 Knows: how often what happens. Each seed has a weather of its own: which faults there are at all, and how often.
-Knows not: what a command does.
+Knows not: what a command does, what there is to be worked on (`labours`).
 
     settings = Settings.of(7, steps=300)
     for line in schedule(World(settings.line()), settings): ...
@@ -18,6 +18,7 @@ from tests.sim.callers import DESK, Session
 from tests.sim.healing import LEASES
 from tests.sim.hub import FATES
 from tests.sim.judge import INSIDER
+from tests.sim.labours import Labours
 from tests.sim.node import SimNode
 from tests.sim.world import Fleet, World
 
@@ -26,6 +27,8 @@ NEWCOMERS = ("yew", "bay")
 TTLS_MS = (3000, 6000, 12000)
 CALLS = 0.2
 """How many turns a caller has."""
+WORKING = 0.3
+"""How many seeds are with work."""
 
 WEATHER = {
     "push": 4,
@@ -65,6 +68,7 @@ class Settings(NamedTuple):
     weather: frozenset[str] = frozenset()
     trouble: float = 0.1
     real: bool = False
+    work: bool = False
 
     @classmethod
     def of(cls, seed: int, steps: int = 300) -> Settings:
@@ -74,7 +78,8 @@ class Settings(NamedTuple):
         nodes, insider, trouble = dice.choice((2, 3, 3, 4)), dice.random() < 0.25, dice.choice((0.1, 0.2, 0.4))
         if dice.random() < 0.6:
             weather -= FORKS
-        return cls(seed, steps, nodes, insider, weather, trouble)
+        work = random.Random(f"work {seed}").random() < WORKING
+        return cls(seed, steps, nodes, insider, weather, trouble, work=work)
 
     def line(self) -> str:
         """The schedule's first line."""
@@ -107,6 +112,8 @@ class Chance:
             "rolled": lambda node: f"{self.dice.choice(sorted(world.hubs))} rolled {self.dice.randrange(1, 4)}",
             "damage": self._damage,
         }
+        self.labours = Labours(world, self.dice) if settings.work else None
+        self.calls = 2 * CALLS if settings.work else CALLS
         self.lasting = sorted(self.faults.keys() & settings.weather)
 
     def line(self) -> str:
@@ -120,7 +127,7 @@ class Chance:
             return self.faults[dice.choice(self.lasting)](self._any())
         if world.insider and dice.random() < self.settings.trouble / 4:
             return self._ivy()
-        if dice.random() < CALLS and (line := self._call(dice.choice(list(world.callers.sessions.values())))):
+        if dice.random() < self.calls and (line := self._call(dice.choice(list(world.callers.sessions.values())))):
             return line
         due = world.due()
         return self._go(dice.choice(due)) if due else "pass"
@@ -198,8 +205,12 @@ class Chance:
         dice, who = self.dice, session.owner
         if session.name == DESK or who not in self.world.callers.living:
             return None
+        if self.labours is not None and (session.owner in self.labours.runs or self.labours.is_worker(session)):
+            return self.labours.works(session)
         if session.asking:
             return f"leave {who}" if dice.random() < 0.05 else None
+        if self.labours is not None and dice.random() < 0.5:
+            return self.labours.orders(session)
         if session.lease:
             return self._works(session)
         wish = f"ask {who} {{}} lease={dice.choice(LEASES)} ttl_ms={dice.choice(TTLS_MS)}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from orxaq_mesh import fold, keys, spine
+from orxaq_mesh.effects import Pace
 from orxaq_mesh.home import journal_lines
 from orxaq_mesh.home.budget import spend
 from orxaq_mesh.keys import SecretKey, namespace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tests.sim.node import SimNode
     from tests.sim.world import World
 
+PACE = Pace(2000, 400)
 MAX_JOURNAL_BYTES = 12_000
 RUNG_RECORDS = 12
 """Small, so that journals are compacted often, and states of the past are kept."""

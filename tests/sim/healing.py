@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from orxaq_mesh.kinds.lease import leases
+from orxaq_mesh.kinds.work import is_work
+from tests.sim import finishing
 from tests.sim.hub import TRUNK
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def heal(world: World) -> None:
     _calm(world)
     if world.forked:
         _until(world, dice, _come_together(world), "the hubs do not come together")
+    _until(world, dice, lambda: finishing.is_done(world), "work is left")
+    finishing.go_home(world)
     _until(world, dice, lambda: not _waiting(world, "sound"), "an answer is missing")
     _everybody_gets_everything(world, dice)
     _until(world, dice, lambda: not _waiting(world, "heeded"), "an answer is missing")
@@ -45,6 +49,8 @@ def heal(world: World) -> None:
     world.hub.view.read_anew(world.fleet.seed)
     world.told = world.checks.all_told(world.hub.view)
     world.history.check()
+    if not world.forked:
+        world.labour.reckon()
     notes.clear()
     state = world.hub.view.ledger.state
     world.note(f"all at rest at epoch {state.epoch} with {state.records} records; everybody got every lease")
@@ -175,6 +181,8 @@ def _everybody_gets_everything(world: World, dice: random.Random) -> None:
 def _give_back(world: World) -> None:
     """Whoever holds a lease gives it back; who waits for another one meanwhile gives way by dying."""
     for held in leases(world.hub.view.ledger.state).by_name.values():
+        if is_work(held.name):
+            continue
         for name, session in list(world.callers.sessions.items()):
             node = world.nodes[session.node]
             if node.who != held.holder or session.name != held.session:

@@ -1,7 +1,7 @@
 """What callers asked and were told, and what nodes did of themselves, as a history for the linearizability checker (13).
 
 Knows: one count of moments; which records took effect that nobody was told of.
-Knows not: whether the history is linearizable (`tests.linear`), any rule.
+Knows not: claims of work (`labour` has their laws), whether the history is linearizable (`tests.linear`), any rule.
 
 What a fork undoes, or a hub that shows an old tip, is no matter of one order: then there is no history to judge.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orxaq_mesh.choosing import ANY_WORK
 from orxaq_mesh.effects import Answer, Intent
 from orxaq_mesh.kinds import Verdict
-from orxaq_mesh.record import Record
+from orxaq_mesh.kinds.work import is_work
+from orxaq_mesh.record import Record, Value
 from tests.linear import Asked, check, from_simulator
 
 if TYPE_CHECKING:
@@ -40,10 +42,14 @@ class History:
         return self.now
 
     def asks(self, process: str, intent: Intent) -> None:
+        if _is_of_work(intent.wish):
+            return
         wish = {**intent.wish, "wait": intent.wait}
         self.asked[intent.id] = Asked(process, intent.kind, wish, self.tick())
 
     def is_told(self, intent: Intent, answer: Answer) -> None:
+        if intent.id not in self.asked:
+            return
         self.asked[intent.id] = self.asked[intent.id]._replace(returned=self.tick(), told=answer)
         if answer.record is not None and answer.error is None and not answer.facts.get("withdrawn"):
             self.told.add(answer.record)
@@ -55,7 +61,7 @@ class History:
 
     def took_effect(self, record: Record, verdict: Verdict, name: str, epoch: int) -> None:
         """A record about a lease was applied; whether anybody was told is seen at the end."""
-        if not record.kind.startswith("lease."):
+        if not record.kind.startswith("lease.") or _is_of_work(record.body):
             return
         told: dict[str, Any] = {**verdict._asdict(), "verdict": verdict.outcome, "record": record.id, "epoch": epoch}
         told["token"] = epoch if verdict.result == "granted" else record.body.get("token")
@@ -65,7 +71,7 @@ class History:
 
     def lost_standing(self, name: str, leases: list[str]) -> None:
         """A node was revoked, suspended or made an observer: it holds nothing any more."""
-        for lease in leases:
+        for lease in (lease for lease in leases if not is_work(lease)):
             told = {"verdict": "applied", "rule": "LIVE", "result": "revoked"}
             wish = {"lease": lease, "node": name}
             self._lost.append(Asked("admin/desk", "node.revoke", wish, self.now, self.tick(), told))
@@ -103,3 +109,9 @@ class History:
     def _came_too_late(self, told: Answer | None) -> bool:
         """Whether a place in a queue was given back when it was the lease already: that is fenced, and changes nothing."""
         return told is not None and told.verdict == "fenced" and told.record in self._withdrawals
+
+
+def _is_of_work(wish: Value) -> bool:
+    """Whether a wish is about a claim, which ends by a finish, and not by what leases know alone."""
+    name = (wish.get("under") or wish).get("lease", "")
+    return name == ANY_WORK or is_work(name)

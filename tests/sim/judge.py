@@ -19,14 +19,16 @@ from orxaq_mesh import fold, kinds
 from orxaq_mesh.kinds import Moment, State, Verdict
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.work import is_work
 from orxaq_mesh.record import NOTHING, Record, Value
 from tests.sim.history import History
+from tests.sim.labour import Labour, pieces
 from tests.sim.law import Laws
 
 Holding = tuple[str, str, int]
 NOBODY: Holding = ("", "", 0)
 INSIDER = "ivy"
-_OVER_ITS_HEAD = ("lease.break", "node.revoke", "node.admit")
+_OVER_ITS_HEAD = ("lease.break", "node.revoke", "node.admit", "dag.cancel")
 
 
 class Shadow(NamedTuple):
@@ -66,8 +68,8 @@ class Judge:
         under: how many records that act under a lease took effect.
     """
 
-    def __init__(self, laws: Laws, note: Callable[[str], None], history: History) -> None:
-        self.laws, self.note, self.history = laws, note, history
+    def __init__(self, laws: Laws, note: Callable[[str], None], history: History, labour: Labour) -> None:
+        self.laws, self.note, self.history, self.labour = laws, note, history, labour
         self.shadows: dict[str, Shadow] = {NOTHING: GENESIS}
         self.judged: dict[tuple[str, str], Verdict] = {}
         self.ever: dict[str, set[Verdict]] = {}
@@ -116,8 +118,9 @@ class Judge:
         signer = members(state).by_log.get(record.log)
         name = signer.name if signer else ""
         idle = kinds.judge(state, record, moment)[1] is None
-        before = deeds(state) if idle else b""
+        before, work_before = deeds(state) if idle else b"", pieces(state)
         verdict = real(state, record, moment)
+        self.labour.judged(work_before, state, record, moment, verdict)
         self.laws.hold(not idle or deeds(state) == before, 18, f"{record.kind} came to {verdict} and changed the state")
         self._same(record, moment, verdict)
         if verdict.outcome == "applied":
@@ -145,6 +148,7 @@ class Judge:
         suspended = {member.log for member in members(state).by_log.values() if member.standing == "suspended"}
         self._revoked |= suspended
         self._count_voters(state)
+        self.labour.begins(state)
 
     def _count_voters(self, state: State) -> None:
         self._voters = frozenset(member.log for member in members(state).by_log.values() if member.may_vote())
@@ -175,6 +179,10 @@ class Judge:
             key = (name, body["once"])
             self.laws.hold(key not in self._once, 12, f"two records of {name} with the key {body['once']}")
             self._once |= {key}
+        if "reaction" in body and verdict.result != "noop":
+            told = ("", body["reaction"])
+            self.laws.hold(told not in self._once, 12, f"two follow-ups {body['reaction']}")
+            self._once |= {told}
         acts = body.get("under") or (body if record.kind in ("lease.renew", "lease.release") else None)
         if acts is None or verdict.result == "withdrawn":
             return
@@ -186,6 +194,8 @@ class Judge:
     def _passed(self, state: State, by: Record | None = None) -> None:
         """7, 8: compare every lease with what it was before this record, or before this epoch began."""
         hold = self.laws.hold
+        for name in [name for name, was in self._holdings.items() if was[0] and name not in leases(state).by_name]:
+            self._ended(name, by)
         for lease in leases(state).by_name.values():
             name, now = lease.name, (lease.holder, lease.session, lease.token)
             was = self._holdings.get(name, NOBODY)
@@ -202,6 +212,14 @@ class Judge:
                 self.granted.add((name, now[2], *now[:2]))
                 known = self.grants.setdefault((name, now[2], lease.seal), now[:2])
                 hold(known == now[:2], 8, f"token {now[2]} of {name} is {known}'s and {now[:2]}'s")
+
+    def _ended(self, name: str, by: Record | None) -> None:
+        """Work that was finished is nobody's lease any more; its tokens go on."""
+        was = self._holdings[name]
+        self._holdings[name] = ("", "", was[2])
+        self.laws.hold(is_work(name), 7, f"the lease {name} is forgotten")
+        if by is None or by.kind in _OVER_ITS_HEAD or by.log.startswith(f"{INSIDER}-"):
+            self.overruled.add((name, was[2]))
 
 
 def deeds(state: State) -> bytes:

@@ -29,6 +29,8 @@ INVARIANTS: dict[int | str, tuple[str, str]] = {
     13: ("FENCE", "every history of a lease, as its callers saw it, is linearizable"),
     14: ("SEEN", "what a node has read never goes back"),
     15: ("NODE-3", "nothing of a revoked key takes effect after its revocation"),
+    16: ("TASK-6", "work goes its way: attempts and tokens grow, what is done stays done, success has its receipts"),
+    17: ("TASK-2", "needs, frontier, claims, counts and limits of work fit each other after every record"),
     18: ("LIVE", "a record that is refused or fenced changes nothing but what is noted of its author"),
     19: ("LIVE", "after a crash at any effect a node comes back with no hand"),
     20: ("PUSH", "pushes stay in their budget"),
@@ -46,10 +48,11 @@ INVARIANTS: dict[int | str, tuple[str, str]] = {
         "a node that found its ledger broken pushes nothing, and no node finds it broken without cause",
     ),
     "answer": ("PUSH", "a caller is told once, and what the ledger says"),
+    "outside": ("TASK-6", "what ran twice outside did so for a reason that the ledger tells, and counts once"),
+    "starve": ("WORK-2", "in a calm fleet no worker is idle for longer than the bound while it may claim something"),
     "calm": ("LIVE", "a step that does nothing is not due again at once, and no step raises"),
 }
-"""Number or name -> the law it comes from, and what must hold. 16 and 17 are for kinds that do
-not exist yet."""
+"""Number or name -> the law it comes from, and what must hold."""
 
 
 class Broke(AssertionError):

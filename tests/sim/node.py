@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from orxaq_mesh.effects import Effect, Input, Me, Pace, Publish, Published, Say, Tick, Unreached
+from orxaq_mesh.effects import Effect, Input, Me, Publish, Published, Say, Tick, Unreached
 from orxaq_mesh.engine import Engine
 from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.keys import SecretKey, namespace
@@ -17,7 +17,7 @@ from orxaq_mesh.record import epoch_place, line_id
 from orxaq_mesh.sync.identity import Identity, identity_of, memory_of
 from orxaq_mesh.sync.performer import Performer
 from tests.builder import secret
-from tests.sim.fakes import Crash, SimBudget, SimClock, SimFile, SimJournal, SimLadder
+from tests.sim.fakes import PACE, Crash, SimBudget, SimClock, SimFile, SimJournal, SimLadder
 from tests.sim.hub import Port, SimHub
 from tests.sim.law import Broke
 from tests.sim.store import SimStore
@@ -26,7 +26,6 @@ from tests.sim.view import View
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-PACE = Pace(2000, 400)
 YEAR_MS = 365 * 24 * 3600 * 1000
 
 

@@ -11,6 +11,7 @@ Knows not: which command comes when (`chance`), what must hold (`checks`, `view`
     wall elm -3650 | sleep elm 3650   its wall clock jumps by so many days; its boot-time clock went on while it slept
     forget elm                        snapshot and store are deleted, under the running process too
     ask ... | leave ... | die ...     callers (see `callers`)
+    work ... | finish ... | order ... workers, and who orders work (see `workers`, `orders`)
     hub ... | cut ... | join ... | stale ... | fresh ... | deliver N           (see `hub`)
     hello ... | admit ... | revoke ... | rotate ... | copy ... | restore ...   (see `fleet`)
     split | move ... | sync ... | mend ...                                     two hubs (see `parting`)
@@ -36,6 +37,7 @@ from tests.sim.history import History
 from tests.sim.hub import SimHub
 from tests.sim.insider import Insider, forge
 from tests.sim.judge import INSIDER, Judge
+from tests.sim.labour import Labour
 from tests.sim.law import Laws
 from tests.sim.node import SimNode, Words
 from tests.sim.parting import Parting
@@ -44,8 +46,9 @@ from tests.sim.showing import shown
 if TYPE_CHECKING:
     from orxaq_mesh.keys import SecretKey
 
+SLOW_MS = 100
 DAY_MS = 24 * 3600 * 1000
-FAULTS = "crash reboot pause wall sleep forget hub cut stale deliver copy restore forge ivy revoke rotate hello split move sync mend far".split()
+FAULTS = "die leave crash reboot pause wall sleep forget hub cut stale deliver copy restore forge ivy revoke rotate hello split move sync mend far".split()
 """Commands that the report counts as faults, or as changes of the fleet."""
 
 
@@ -87,7 +90,8 @@ class World:
         self.play: list[tuple[str, list[str]]] = [(line, [])]
         self.laws = Laws()
         self.history = History(self)
-        self.judge = Judge(self.laws, self.note, self.history)
+        self.labour = Labour(self.laws, self)
+        self.judge = Judge(self.laws, self.note, self.history, self.labour)
         self.checks = Checks(self)
         self.callers = Callers(self)
         self.hub = SimHub(self, "hub")
@@ -125,6 +129,9 @@ class World:
             "ask": self.callers.ask,
             "leave": self.callers.leave,
             "die": self.callers.die,
+            "work": self.callers.workers.work,
+            "finish": self.callers.workers.finish,
+            "order": self.callers.workers.order,
             "hub": self.hub.happen,
             "far": lambda *words: self.hubs["far"].happen(*words) if "far" in self.hubs else False,
             "split": self.parting.split,
@@ -156,6 +163,7 @@ class World:
         """TIME, after each step. (Two hubs can mean two holders until they are reconciled.)"""
         if self.forked:
             return
+        self.labour.watch()
         self.checks.believers(node for node in self.nodes.values() if node.performer)
 
     # What happened.
@@ -190,6 +198,8 @@ class World:
             key, equals, value = word.partition("=")
             if equals:
                 given = given._replace(**{key: value if key == "push" else int(value)})
+        if given.ms > SLOW_MS:
+            self.count("slow")
         node.go(given)
         self.now_ms += given.ms
 
