@@ -56,6 +56,8 @@ from orxaq_mesh.standing import Broken, Finding
 
 STALE_PUSHES = 3
 """So many pushes from one tip must be told as stale, while the hub still shows that tip, before it counts as frozen."""
+SCARCE_MS, FRESH_MS = 1000, 500
+"""Where pushes are further apart than that, work is claimed, and pushed, only on a reading that is so young."""
 FROZEN = ""
 _TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
 
@@ -66,6 +68,7 @@ class Engine:
     Attributes:
         ledger, trunk: what was read of the hub last and found sound, and the commit that it stood at.
         seen: (epoch, id) of the newest seal ever seen; a trunk without it was rolled back (law SEEN).
+        read_ms, read_for_push: when the trunk was seen last; whether that was for the sake of the push that is due.
         intents, record_of: who waits for an answer, and the record that each came to.
         any_work: of those who asked for whatever is to be done, what they asked; `intents` has what was chosen for them.
         flight: the push under way or of unknown outcome, and when it was sent.
@@ -89,6 +92,8 @@ class Engine:
         self.flight: tuple[Publish, int] | None = None
         self.look_begun_ms: int | None = None
         self.look_due_ms = self.not_before_ms = self.push_ready_ms = 0
+        self.read_ms = LONG_AGO_MS
+        self.read_for_push = False
         self.failures = self.vetoes = self.doubts = 0
         self.outbox_seq = 0
         self.contended = False
@@ -207,6 +212,7 @@ class Engine:
         before = self.ledger.state.seal
         effects = self.take_in(look)
         self.look_due_ms = now.ms + self._interval_ms(look.ended_ms - look.begun_ms)
+        self.read_ms = now.ms
         if self.ledger.state.seal != before and not self.pen.pending and self.ledger.late():
             # What waits is anybody's to seal: the dice send one before the others.
             self.not_before_ms = max(self.not_before_ms, now.ms + int(self.pace.idle_ms * now.dice))
@@ -372,7 +378,7 @@ class Engine:
             return self._sent_for_admission(publish)
         effects: list[Effect] = [Say("mended", {"files": sorted(publish.mends)})] if publish.mends else []
         effects += self._take_in(Looked(now.ms, now.ms, ended.trunk, ended.changes))
-        self.flight, self.outrun = None, False
+        self.flight, self.outrun, self.read_ms = None, False, now.ms
         # Counted from the last reading: outboxes are only seen there, and a busy node must not forget them.
         self.look_due_ms = max(now.ms, (self.look_begun_ms or 0) + self._interval_ms())
         return effects
@@ -553,6 +559,11 @@ class Engine:
             if self.duties.believed_until_ms(known) <= now.ms:  # TIME: it may be another's by now; first it is renewed
                 return []
             return [self._tell(intent, answers.granted(self.ledger.state, known))]
+        if self._is_scarce and (self._is_old(now) or now.ms < max(self.not_before_ms, self.push_ready_ms)):
+            # What is signed now is judged against what others push meanwhile: wait for the next reading, or have one.
+            asked_since = self.look_begun_ms is None or self.look_begun_ms < intent.asked_ms
+            self.look_due_ms = now.ms if asked_since and self._is_old(now) else self.look_due_ms
+            return []
         choice = self.choosing.next(state, intent.wish, self.pen.pending, watch, now.ms, self.pace.waiting_ms)
         if choice is None:
             return []
@@ -560,6 +571,15 @@ class Engine:
         wish = {field: intent.wish[field] for field in ("session", "ttl_ms")} | choice.wish
         chosen = self.intents[intent.id] = intent._replace(kind=choice.kind, wish=wish)
         return self._draft(chosen, now)
+
+    @property
+    def _is_scarce(self) -> bool:
+        """Whether a lost push is worth a reading: few are allowed, and this node does work that others do, too."""
+        works = self.any_work or any(intent.wish.get("lease") == ANY_WORK for intent in self.intents.values())
+        return self.pace.push_gap_ms >= SCARCE_MS and bool(works)
+
+    def _is_old(self, now: Now) -> bool:
+        return now.ms - self.read_ms > FRESH_MS
 
     def _wished(self, wish: Wish, now: Now) -> list[Effect]:
         """Sign what the node does of itself; a rule that says no concerns nobody else."""
@@ -620,6 +640,10 @@ class Engine:
         due_ms = self._publish_due_ms()
         if due_ms is None or now.ms < due_ms:
             return []
+        if self._is_scarce and self._is_old(now) and not self.read_for_push:
+            self.read_for_push, self.look_due_ms = True, now.ms
+            return []
+        self.read_for_push = False
         if self._wants_outbox():
             return self._launch(Publish(self.trunk, tuple(self.pen.pending), None), now)
         return self._seal(now)
