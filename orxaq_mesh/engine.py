@@ -47,7 +47,7 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
-from orxaq_mesh.kinds.work import is_work
+from orxaq_mesh.kinds.work import work
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
 from orxaq_mesh.reacting import Reacting
@@ -323,15 +323,20 @@ class Engine:
         state, me = self.ledger.state, self.pen.me.name
         queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
         taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
-        idle = any(intent.wish.get("lease") == ANY_WORK for intent in self.intents.values())
-        watched = [
-            held
-            for held in leases(state).by_name.values()
-            if held in queued or held.name in taking or (idle and is_work(held.name))
-        ]
+        watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
         busy = bool(self.intents or self.pen.pending or watched)
         bounds = [held.ttl_ms // 4 - 2 * reading_ms for held in watched if held.holder]
+        bounds += [max(self.pace.waiting_ms // 10, ttl_ms // 4 - 2 * reading_ms) for ttl_ms in self._watched_work()]
         return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
+
+    def _watched_work(self) -> Iterator[int]:
+        """The ttls of claims that an idle caller here might take over."""
+        wishes = [intent.wish for intent in self.intents.values() if intent.wish.get("lease") == ANY_WORK]
+        items = work(self.ledger.state).items
+        for held in leases(self.ledger.state).by_name.values() if wishes else ():
+            item = items.get(held.name)
+            if item is not None and any(self.choosing.may(self.ledger.state, item, wish) for wish in wishes):
+                yield held.ttl_ms
 
     def _unreached(self, error: MeshFault, now: Now) -> list[Effect]:
         """CLOSED: nothing is mutated while the hub does not answer; what was signed is tried again."""
@@ -536,8 +541,9 @@ class Engine:
             if intent.wait and no.rule == "TIME":
                 return []
             if intent.id in self.any_work:
+                self.choosing.skip(intent.wish["lease"], self.ledger.state.seal)
                 self.intents[intent.id] = self.any_work.pop(intent.id)
-                return []
+                return [Say("held_back", {"kind": intent.kind, "rule": no.rule, "reason": no.what})]
             return [self._tell(intent, answers.refused(no))]
         self.record_of[intent.id] = record.id
         return [Save(records=[record], hold=self.duties.hold(record, intent))]
@@ -685,11 +691,21 @@ def _suspects(ledger: Ledger, own: str) -> Iterator[Finding]:
 _WAITING_KINDS = ("lease.acquire", "lease.take")
 
 
+def _asks_for_any_work(intent: Intent) -> bool:
+    """Whether it says all that choosing asks for."""
+    lists = [intent.wish.get(field) for field in ("authors", "commands")]
+    texts = all(isinstance(each, list) and all(isinstance(word, str) for word in each) for each in lists)
+    ttl_ms = intent.wish.get("ttl_ms")
+    return intent.kind == "lease.acquire" and intent.wait and texts and type(ttl_ms) is int and "session" in intent.wish
+
+
 def _flaw(intent: Intent) -> str | None:
     """Why an intent cannot come to any record: a fault of its caller, which must not become one of this node."""
     kind, wish = intent.kind, intent.wish
     if kind not in kinds.KINDS:
         return f"{kind} is unknown to these rules"
+    if wish.get("lease") == ANY_WORK and not _asks_for_any_work(intent):
+        return f"{ANY_WORK} is no lease's name"
     if intent.wait and kind not in _WAITING_KINDS:
         return f"nobody waits for a {kind}"
     named = {"lease.break": ("lease",), "node.revoke": () if "log" in wish else ("name",)}

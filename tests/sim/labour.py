@@ -164,7 +164,9 @@ class Labour:
         if not waits or work(state).breaker.since:
             return []
         free = [item for item in work(state).items.values() if item.state == "ready" and self._is_free(state, item)]
-        return [(session.owner, item.name) for session in waits for item in free if self._may(state, session.node, item)]
+        return [
+            (session.owner, item.name) for session in waits for item in free if self._may(state, session.node, item)
+        ]
 
     def _is_free(self, state: State, item: Item) -> bool:
         dag = work(state).dags.get(item.dag)
@@ -185,4 +187,3 @@ class Labour:
         """What may still be done, and follow-ups that nobody wrote."""
         left = [item.name for item in work(state).items.values() if item.state in ("ready", "running", "waiting")]
         return [*left, *(f"{due.kind} {id_}" for id_, due in reactors(state).due.items())]
-
