@@ -106,7 +106,8 @@ class Engine:
             None  # what asked to be read from further back: it knows what the tree lost meanwhile
         )
         ledger.offer(self.pen.pending)
-        self._restored_backup()  # nothing is signed beside what the snapshot shows of this log, hub or no hub
+        if self._newest()[0] >= self.pen.last[0]:  # else the snapshot is older than the journal
+            self._restored_backup()  # nothing is signed beside what the snapshot shows of this log, hub or no hub
         self.parted = ""  # but it is told when it was read
 
     def step(self, given: Input, now: Now) -> list[Effect]:
@@ -299,8 +300,7 @@ class Engine:
     def _restored_backup(self) -> list[Effect]:
         """CHAIN: a log that goes on at the hub otherwise than in its own journal must not be written on."""
         member = members(self.ledger.state).by_log.get(self.pen.me.log)
-        run = self.ledger.authentic(self.pen.me.log)
-        seq, id_ = (run[-1].seq, run[-1].id) if run else self.ledger.state.heads.get(self.pen.me.log, (0, ""))
+        seq, id_ = self._newest()
         if not seq or (seq, id_) == self.pen.last or (member is not None and not member.admitted):
             self.parted = ""
             return []
@@ -314,6 +314,11 @@ class Engine:
         self.findings += (alarm,)
         known, self.parted = self.parted, what
         return [] if known == what else [Say("alarm", alarm._asdict())]
+
+    def _newest(self) -> tuple[int, str]:
+        """The newest record of its own log that this node can show, as (seq, id)."""
+        run = self.ledger.authentic(self.pen.me.log)
+        return (run[-1].seq, run[-1].id) if run else self.ledger.state.heads.get(self.pen.me.log, (0, ""))
 
     def _interval_ms(self, reading_ms: int = 0) -> int:
         """How long until the next reading: soon while something is awaited, and three times a watched ttl.

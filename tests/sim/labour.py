@@ -64,7 +64,10 @@ class Labour:
     # In the ledger, a record at a time.
 
     def begins(self, state: State) -> None:
-        """17: an epoch begins; what it begins with fits together."""
+        """17: an epoch begins; what it begins with fits together. (Who was suspended runs nothing any more.)"""
+        for name, (dag, item) in pieces(state).items():
+            if item.state != "running" and (name, item.token) in self.claims:
+                self.ends.setdefault(((dag, name), item.token), f"an epoch's beginning: {item.state}")
         self._fits(state, "an epoch's beginning")
 
     def judged(self, before: Pieces, state: State, record: Record, moment: Moment, verdict: Verdict) -> None:
