@@ -136,7 +136,7 @@ def test_TASK_7_a_receipt_that_no_line_holds_fails_the_task_and_leaves_it_with_n
     code = "import os\nfor n in range(200): open('f' * 240 + str(n), 'w')"
     fleet.submit({"name": "a", "commands": [step("make", code, artefacts=["f*"])]})
     (finished,) = only(fleet.work("elm"), "finished")
-    assert finished["reason"] == "make made too many files for one receipt (200)"
+    assert finished["reason"] == "make has no receipt: too many files for one (200)"
     assert fleet.item("a").state == "failed"
 
 
