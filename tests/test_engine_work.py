@@ -188,6 +188,17 @@ def test_LIVE_a_caller_that_went_away_leaves_its_claim_to_others() -> None:
     assert work.frontier(b.hub.ledger.state) == ["task:release/a"]
 
 
+def test_TIME_a_claim_whose_worker_is_dead_is_not_given_back_for_its_commands_may_still_run() -> None:
+    b = bench([{"name": "a"}])
+    any_work(b, owner=True)
+    claim = told(b.committed())["w"].facts
+    for _ in range(3):
+        b.ms += 2000
+        assert not asked(b.feed(Tick(frozenset()))), "neither renewed nor given back"
+        b.look()
+    assert leases(b.hub.ledger.state).by_name[claim["lease"]].token == claim["token"]
+
+
 def test_C20_a_claim_whose_answer_was_lost_is_told_again_and_not_claimed_twice() -> None:
     b = bench([{"name": "a"}, {"name": "b"}])
     any_work(b, owner=True)
