@@ -127,7 +127,7 @@ class Labour:
 
     def reckon(self) -> None:
         """At the end: what ran more than once outside did so for a reason, and counted once inside."""
-        twice = [key for key, times in self.runs.items() if times > 1]
+        twice = [key for key, times in self.runs.items() if times > 1 and not self.world.checks.copied]
         self.laws.hold(not twice, "outside", f"run twice under one token: {twice}")
         by_piece: dict[Piece, list[int]] = {}
         for lease, token in sorted(self.runs):
