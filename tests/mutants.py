@@ -313,7 +313,7 @@ MUTANTS |= {
     ),
     "receipts are not asked for": Mutant(
         dag._lacks_receipts,
-        'record.body["outcome"] == SUCCEEDED and',
+        "item is not None and",
         "False and",
         noticed_by=lambda: test_kinds_dag.test_TASK_7_no_success_without_a_good_receipt_of_each_step(
             ("make", "run"), "absent"

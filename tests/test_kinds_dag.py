@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orxaq_mesh import kinds
+from orxaq_mesh import fold, kinds
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import dag as dags
 from orxaq_mesh.kinds import graph, work
@@ -176,6 +176,7 @@ def _(trunk, oak, elm, ash):
 @scene("task.finish", "noop")
 def _(trunk, oak, elm, ash):
     running(trunk, **ORDER)
+    filed(trunk, *GOOD[:1])
     return [finish(trunk, "build", "noop")]
 
 
@@ -287,6 +288,27 @@ def test_DAG_3_a_cycle_is_named(tasks: list[Value], says: str) -> None:
         assert verdict == ("refused", "DAG-3", "")
         assert kinds.words(trunk.ledger.state, record, verdict).what == says
         assert part_of(trunk).dags == {}
+
+
+class Counted(str):
+    """A name that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_DAG_3_a_long_cycle_is_found_at_a_price_that_grows_as_it_does_and_20_names_are_told() -> None:
+    names = [Counted(f"{number:04}") for number in range(1000)]
+    needs = {name: [other] for name, other in zip(names, [*names[1:], names[0]], strict=True)}
+    Counted.compared = 0
+    assert graph.find_cycle(needs) == [*names, names[0]]
+    assert Counted.compared < 20 * len(names)
+    looped = [{"name": name, "needs": others} for name, others in needs.items()]
+    assert graph.flaw(looped) == f"a cycle: {' -> '.join(names[:20])} -> ..."
 
 
 def test_C22_no_cycle_comes_about_through_parts_or_by_hand() -> None:
@@ -408,6 +430,34 @@ def test_TASK_7_no_success_without_a_good_receipt_of_each_step(lacks: tuple[str,
     assert states(trunk) == {"build": "running", "test": "waiting"}
     do(trunk, receipt(trunk, "build", *lacks))
     do(trunk, finish(trunk, "build"))
+
+
+@pytest.mark.parametrize(
+    ("receipts", "says"),
+    [
+        ({}, "clean"),
+        ({"clean": 1}, "clean"),
+        ({"clean": 0, "make": 1}, "make"),
+        ({"clean": 0, "make": 0, "smoke": 1}, "smoke"),
+        ({"clean": 0, "report": 1}, "report"),
+        ({"clean": 0}, ""),
+        ({"clean": 0, "make": 0, "undo": 1}, ""),
+    ],
+)
+def test_TASK_7_no_noop_behind_a_bad_receipt_or_past_a_guard_before(receipts: dict[str, int], says: str) -> None:
+    trunk = fleet()
+    running(trunk, **ORDER)
+    for step, exit_ in receipts.items():
+        do(trunk, receipt(trunk, "build", step, dags.steps_of(item(trunk, "build").order)[step], exit=exit_))
+    record = finish(trunk, "build", "noop")
+    verdict = trunk.verdict(record)
+    if not says:
+        assert (verdict.result, states(trunk)["test"]) == ("noop", "ready")
+        return
+    assert verdict == ("refused", "TASK-7", "")
+    what = f"it cannot have had nothing to do: no good receipt of {says}"
+    assert kinds.words(trunk.ledger.state, record, verdict).what == what
+    assert states(trunk) == {"build": "running", "test": "waiting"}
 
 
 def test_TASK_7_receipts_of_an_attempt_count_for_no_other() -> None:
@@ -540,6 +590,30 @@ def test_TASK_8_a_retry_frees_nothing_that_something_else_blocks() -> None:
     assert (states(trunk)["d"], item(trunk, "d").needs) == ("waiting", 1)
     run(trunk, "c")
     run(trunk, "d")
+
+
+def test_LIVE_a_hand_goes_each_way_of_the_graph_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of which each task needs all of the layer before: what is blocked is looked at once, not once per need."""
+    layers, wide = 6, 12
+    names = [[f"t{layer}.{number}" for number in range(wide)] for layer in range(layers)]
+    behind = [task(name, *(names[layer - 1] if layer else ["a"])) for layer in range(layers) for name in names[layer]]
+    trunk = fleet()
+    do(trunk, submit(trunk.oak, task("a"), *behind))
+    run(trunk, "a", "failed")
+    edges, seen = wide + wide * wide * (layers - 1), 0
+
+    def counted(order: Value) -> list[str]:
+        nonlocal seen
+        seen += len(found := graph.needs_of(order))
+        return found
+
+    record = retry(trunk.oak, "a")
+    state = fold.copy(trunk.ledger.state)
+    monkeypatch.setattr(dags, "needs_of", counted)
+    assert kinds.apply(state, record, kinds.Moment(state.epoch + 1)).result == "retried"
+    waiting = {one.state for one in work.work(state).items.values() if one.name != "task:release/a"}
+    assert waiting == {"waiting"}
+    assert seen <= 2 * edges
 
 
 @pytest.mark.parametrize(
