@@ -9,13 +9,17 @@ ROUNDS ?= 50
 SEED ?= 0
 STEPS ?= 500
 RUNS ?= 300
+TASKS ?= 1000
+NODES ?= 8
 TESTS ?= tests
+ARGS ?=
+MESH := mesh-init mesh-status mesh-publish mesh-dispatch mesh-import mesh-export mesh-sync mesh-autonomy-once
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types docs bench race sim chaos crash fix clean
+.PHONY: help demo test check format lint types docs bench race sim chaos work-chaos crash fix clean $(MESH)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## a fleet loses its lease holder, beside a lock file; then two laptops in the middle of a release
 	@$(BIN)/mesh demo
@@ -57,6 +61,21 @@ crash: $(READY) ## kill a publish at every system call, not at a sample of them
 
 chaos: $(READY) ## simulator, recorded histories, crash points, two hubs, mutants: one report in build/ (SEED=0 RUNS=300)
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --runs $(RUNS) $(CHAOS)
+
+work-chaos: $(READY) ## a random DAG over a fleet that is killed and stopped; effects counted in and outside (TASKS=1000 NODES=8 SEED=0)
+	@$(BIN)/python -m tests.work --tasks $(TASKS) --nodes $(NODES) --seed $(SEED)
+
+mesh-init: $(READY) ## found a fleet: ARGS="--hub HUB --node NAME"; these call the command once, with ARGS
+mesh-status: $(READY) ## who is in it, what is held
+mesh-publish: $(READY) ## tell it something: ARGS="TOPIC TYPE --payload JSON"
+mesh-dispatch: $(READY) ## give a command: ARGS="NAME --to NODE"
+mesh-import: $(READY) ## take in a file, or old events: ARGS="--orxaq DIR"
+mesh-export: $(READY) ## write the ledger down: ARGS=FILE
+mesh-sync: $(READY) ## one pass: read the hub, publish what waits
+mesh-autonomy-once: $(READY) ## one pass: import, decide, dispatch, work, export
+
+$(MESH):
+	@$(BIN)/mesh $(@:mesh-%=%) $(ARGS)
 
 clean: ## remove .venv and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

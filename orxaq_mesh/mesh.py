@@ -377,6 +377,26 @@ class Mesh:
         sync.once(self.home, self.settings)
         return self.status(offline=True)
 
+    def decide(self) -> dict[str, Any]:
+        """Write the follow-ups of reactors that are this node's to write, and those that follow from them.
+
+        Returns:
+            written: how many were since the last reading, by this node or another; due: how many still are, of which `left`
+            are this node's; pending: of its records, how many no seal has taken in; epoch.
+        """
+        from orxaq_mesh import sync
+        from orxaq_mesh.kinds.reactor import reactors
+        from orxaq_mesh.status import kept_state
+
+        self.identity()
+        kept = kept_state(self.home)
+        before = {id_ for id_, _ in reactors(kept).done.items()} if kept else set()
+        engine = sync.react(self.home, self.settings).engine
+        state = engine.ledger.state
+        written = sum(id_ not in before for id_, _ in reactors(state).done.items())
+        told = {"written": written, "due": len(reactors(state).due), "left": engine.reacting.left(state)}
+        return {**told, "pending": len(engine.pen.pending), "epoch": state.epoch}
+
     def reconcile(self, hub: str | None = None) -> Any:
         """Bring another hub's trunk, or a git bundle's, into this node's hub; see `sync.reconciling.United`.
 

@@ -38,6 +38,13 @@ class Reacting:
                 found.append(Wish(due.kind, body))
         return found
 
+    def left(self, state: State) -> int:
+        """How many follow-ups are this node's to write, now or when its turn comes; none where a rule says no."""
+        if not may_write(state, self.name):
+            return 0
+        due = reactors(state).due.items()
+        return sum(self._hopeless.get(id_) != state.seal and self._body(state, one) is not None for id_, one in due)
+
     def due_ms(self, state: State, pending: Sequence[Record]) -> int | None:
         """When the next turn of this node comes; None while there is none, or it has written all that it may."""
         turns = [self._turn_ms.get(due.id) for due, _ in self._unwritten(state, pending)]

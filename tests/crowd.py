@@ -28,6 +28,7 @@ class Crowd:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         self.toil = Toil(self.dice)
+        self.toils = 0.35  # how much of what is said is about work
         self.trunk = Trunk.founded()
         self.recovery = self.trunk.pen("recovery")
         self.trunk.pens["recovery"] = self.recovery
@@ -102,7 +103,7 @@ class Crowd:
     def kind_and_body(self, pen: Pen) -> tuple[str, dict[str, Any]]:
         if pen is self.recovery:
             kind = self.dice.choice(("node.admit", "node.revoke", "event.publish"))
-        elif self.dice.random() < 0.35:
+        elif self.dice.random() < self.toils:
             kind, body = self.toil.wish(self.trunk.ledger.state, pen.name)
             if not kind.startswith("node."):
                 return kind, body

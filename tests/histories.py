@@ -261,8 +261,7 @@ def _check_needs(items: dict[str, Item], item: Item) -> None:
         assert unmet == 0
     elif item.state == "blocked":
         assert vain
-    if item.state == "succeeded":
-        assert dag.lacking(item) == []
+    assert dag.lacking(item, item.state) == []
 
 
 def _check_dag(items: dict[str, Item], known: Any) -> None:

@@ -114,7 +114,7 @@ MUTANTS: dict[str, Mutant] = {
         seeds=5,
     ),
     "an unknown push counts as committed": Mutant(
-        performer.Performer._push_trunk, "pushed.outcome.value != COMMITTED", 'pushed.outcome.value == "lost"', seeds=5
+        performer.Performer._push_trunk, "pushed.outcome.value != COMMITTED", 'pushed.outcome.value == "lost"', seeds=40
     ),
     "a release resets the token": Mutant(lease._vacate, "lease.ttl_ms = 0", "lease.ttl_ms = lease.token = 0", seeds=5),
     "an epoch is ordered by the authors' clocks": Mutant(
@@ -164,8 +164,8 @@ MUTANTS: dict[str, Mutant] = {
         duties.Duties._withdrawals, "if r in self.orphans", "if h.owner", seeds=5
     ),
     "a wait whose grant came and went is forgotten": Mutant(
-        engine.Engine._asks_again,
-        "del self.record_of[intent.id]",
+        engine.Engine._displaced,
+        "self._asks_again(intent)",
         "pass",
         noticed_by=test_engine.test_LIVE_a_grant_that_came_and_went_between_two_readings_is_asked_for_again,
     ),
@@ -330,7 +330,7 @@ MUTANTS |= {
     ),
     "receipts are not asked for": Mutant(
         dag._lacks_receipts,
-        'record.body["outcome"] == SUCCEEDED and',
+        "item is not None and",
         "False and",
         noticed_by=lambda: test_kinds_dag.test_TASK_7_no_success_without_a_good_receipt_of_each_step(
             ("make", "run"), "absent"

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -296,6 +297,34 @@ def test_TASK_6_the_tally_misses_nothing(tmp_path: Path, wrong: Callable[[Played
     wrong(played)
     with pytest.raises(Missed, match=missed):
         count(played)  # type: ignore[arg-type]
+
+
+BUSY = """
+import subprocess, threading
+def start_others():
+    while True:
+        subprocess.run(["true"])
+for _ in range(3):
+    threading.Thread(target=start_others).start()
+"""
+
+
+def test_who_starts_others_all_the_time_can_be_put_to_sleep_at_any_moment() -> None:
+    """A child that is stopped while it is being born would keep its parent from stopping, ever."""
+    stood: list[bool] = []
+    with Stage() as stage:
+        busy = stage.start([sys.executable, "-c", BUSY], listen=False)
+
+        def sleep_and_wake() -> None:
+            for _ in range(200):
+                stood.append(busy.freeze())
+                busy.wake()
+                time.sleep(0.003)  # it is to be in the middle of something else each time
+
+        sleeper = threading.Thread(target=sleep_and_wake, daemon=True)
+        sleeper.start()
+        sleeper.join(60)
+    assert stood == [True] * 200
 
 
 def test_a_side_that_fails_does_not_wait_for_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

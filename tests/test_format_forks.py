@@ -22,6 +22,7 @@ from tests.builder import Trunk
 from tests.crowd import Crowd
 from tests.mischief import Mischief
 from tests.test_format import agree, damaged, put
+from tests.toil import Toil
 
 Files = dict[str, bytes]
 
@@ -40,19 +41,22 @@ class Fork:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
         self.crowd = Crowd(seed)
+        self.crowd.toils = self.dice.choice((0.2, 0.9))
         for name in ("fir", "yew")[: self.dice.randrange(3)]:
             self.crowd.trunk.admit(name)
-        play(self.crowd, self.dice.randrange(3))
+        play(self.crowd, self.dice.randrange(3) + (4 if self.crowd.toils > 0.5 else 0))
         self.before = dict(self.crowd.trunk.files)
         self.sides = [self.side() for _ in range(self.dice.choice((2, 2, 3)))]
         self.populate()
         for side in self.sides:
-            play(side, self.dice.randrange(1, 5))
-            self.speak(side)
+            play(side, self.dice.choice((1, 1, 1, 2, 3, 4)))
+            if self.dice.random() < 0.7:
+                self.speak(side)
 
     def side(self) -> Crowd:
         side = copy.copy(self.crowd)
         side.dice, side.secrets = random.Random(self.dice.random()), dict(self.crowd.secrets)
+        side.toil = Toil(side.dice)
         side.trunk = format_page.at_another_hub(self.crowd.trunk)
         side.recovery = side.trunk.pens["recovery"]
         return side
@@ -190,8 +194,11 @@ def test_the_worked_fork_is_what_the_verifier_finds(tmp_path: Path) -> None:
 
 
 def test_the_random_forks_reach_what_the_page_speaks_of() -> None:
-    met = set[str]()
-    for seed in range(12):
+    met, wanted = (
+        set[str](),
+        {BY_VOTES, BY_VOTER, BY_SEALER, "2 sides", "3 sides", "over", "proofs", "skipped", "final"},
+    )
+    for seed in range(60):
         fork = Fork(seed)
         for files in (fork.files(), fork.go_on(2)):
             spine = format_page.whole_of(files).spine
@@ -201,7 +208,9 @@ def test_the_random_forks_reach_what_the_page_speaks_of() -> None:
             met |= {"over" for seal in seals if seal.over} | {"proofs" for seal in seals if seal.proofs}
             met |= {"skipped" for number, seal in enumerate(seals, 1) if seal.epoch > number}
             met |= {"final" for seal in seals if 3 < seal.epoch == spine.final()}
-    assert met >= {BY_VOTES, BY_VOTER, BY_SEALER, "2 sides", "3 sides", "over", "proofs", "skipped", "final"}
+        if met >= wanted:
+            break
+    assert met >= wanted, seed
 
 
 def test_CHAIN_a_fork_is_not_to_blame_for_a_damaged_line(tmp_path: Path) -> None:

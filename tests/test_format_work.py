@@ -17,7 +17,7 @@ from orxaq_mesh.schema import document
 from tests import format_page
 from tests.builder import Pen, secret
 from tests.test_format import agree
-from tests.toil import Toil, rule, value
+from tests.toil import Toil, bent, rule, value
 from tests.twins import Twins
 
 import lines  # isort: skip
@@ -72,6 +72,10 @@ def test_DAG_3_two_implementations_agree_on_what_a_dag_is() -> None:
     assert flawed > 100
 
 
+def nested(deep: int) -> Any:
+    return [nested(deep - 1)] if deep else 0
+
+
 def reacting_fleet(template: Any) -> tuple[Twins, Pen]:
     """A fleet whose mapping answers every event with this payload."""
     twins = Twins(0)
@@ -100,36 +104,6 @@ def test_REACTOR_2_two_implementations_agree_on_what_no_record_can_say(payload: 
         found.add(len(reactors(twins.ours).due) - before)
     assert twins.of_ours() == twins.of_theirs()
     assert found == {0, 1}
-
-
-def nested(deep: int) -> Any:
-    return [nested(deep - 1)] if deep else 0
-
-
-JUNK: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 9, 10, 255, 256, -255, -256, 999, 1000, 100_000, 100_001, 86_400_001, 2**53 - 1, [], {}, "",
-    "a", "A.b-c_d", "-a", "a b", "a/b", "a/b/c", "a\n", "é", "\u2028", "task:x/y", "succeeded", "run", ["a"], [[]], {"a": 1},
-    *("x" * n for n in (40, 41, 50, 51, 60, 61, 100, 101, 128, 129, 256, 257, 500, 501, 1024, 1025, 4097, 8193)),
-    "ab" * 8, "ab" * 16, "ab" * 20, "ab" * 32, "AB" * 32, "x" * 40 + "/" + "x" * 50, "x" * 60 + "/" + "x" * 31,
-    ["a"] * 64, ["a"] * 65, ["a"] * 128, ["a"] * 129, ["a"] * 257, [{"name": "a"}] * 64, [{"name": "a"}] * 65,
-    {f"k{n}": 1 for n in range(64)}, {f"k{n}": 1 for n in range(65)},
-)  # fmt: skip
-
-
-def bent(value: Any, dice: random.Random) -> Any:
-    """The same with one thing changed: replaced by what may or may not fit, taken away, or added."""
-    if isinstance(value, dict) and value and dice.random() < 0.85:
-        key = dice.choice(sorted(value))
-        match dice.randrange(12):
-            case 0:
-                return {other: inner for other, inner in value.items() if other != key}
-            case 1:
-                return {**value, dice.choice(("what", "once", "name", "needs", "under", "else")): dice.choice(JUNK)}
-        return {**value, key: bent(value[key], dice)}
-    if isinstance(value, list) and value and dice.random() < 0.7:
-        at = dice.randrange(len(value))
-        return [*value[:at], bent(value[at], dice), *value[at + 1 :]]
-    return dice.choice(JUNK)
 
 
 def whole(schema: Any, kind: str, deep: int = 0) -> Any:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +14,14 @@ from typing import Any
 import pytest
 
 from orxaq_mesh.effects import Answer
-from orxaq_mesh.errors import Refused, Unreachable, Usage
+from orxaq_mesh.errors import MeshFault, Refused, Unreachable, Usage
 from orxaq_mesh.kinds.base import Once
 from orxaq_mesh.kinds.reactor import Rules, reactors
 from orxaq_mesh.orders import events
 from orxaq_mesh.orders.events import Event, read
 from orxaq_mesh.orders.importing import batches, bring, in_ledger, refuse_reactions
 from tests.builder import Trunk
+from tests.fleet import MESH, SYNC, until
 from tests.test_cli_work import Near
 
 pytestmark = pytest.mark.xdist_group("import_events")
@@ -146,6 +151,21 @@ def test_an_import_takes_few_pushes(tmp_path: Path) -> None:
     assert all(sum(len(event.body) for event in batch) <= 10_000 for batch in by_size)
 
 
+def test_CLOSED_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines(tmp_path / "a.jsonl", old("1"))
+    lines(tmp_path / "shut" / "b.jsonl", old("2"))
+
+    def scandir(path: Any) -> Any:  # a superuser may read any folder, so the system's no is made here
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(MeshFault, match="shut"):
+        read(tmp_path)
+
+
 # Bringing.
 
 
@@ -191,7 +211,7 @@ def test_C3_what_a_reactor_would_answer_is_refused(tmp_path: Path) -> None:
     trunk = Trunk.founded()
     rule = {"on": {"topic": "scheduler", "type": "tick"}, "give": {"command": {"name": "go", "to": "oak"}}}
     refuse_reactions(read(tmp_path).events, trunk.ledger.state)
-    reactors(trunk.ledger.state).mappings["follow-ups"] = Rules(1, "9f" * 32, (rule,))
+    reactors(trunk.ledger.state).mappings["follow-ups"] = Rules(1, "9f" * 32, (rule,), "oak")
     with pytest.raises(Refused, match="follow-ups would answer 1 of these"):
         refuse_reactions(read(tmp_path).events, trunk.ledger.state)
 
@@ -248,6 +268,35 @@ def test_CLOSED_one_bad_place_stops_all_of_it_unless_it_is_to_be_left_out(fleet:
     assert "bad/a.jsonl, line 2: no JSON" in done.err
     told = fleet.ok("oak", "import", "--orxaq", "bad", "--skip-bad")
     assert (told["known"], told["left_out"], len(told["bad"])) == (2, 30, 20)
+
+
+def test_a_long_import_shows_a_bar_at_a_terminal_and_goes_through_a_mesh_sync_that_runs(fleet: Near) -> None:
+    lines(fleet.folder / "long" / "a.jsonl", *(old(f"l{n}") for n in range(600)))
+    log = fleet.folder / "sync.log"
+    with log.open("wb") as told, subprocess.Popen(SYNC, env=fleet.env("oak"), stdout=told, stderr=told) as daemon:
+        try:
+            until(lambda: b"started" in log.read_bytes())
+            code, shown = at_a_terminal(fleet, "import", "--orxaq", "long")
+        finally:
+            daemon.terminate()
+    assert code == 0, shown[-300:]
+    assert "600 events are imported" in shown
+    assert "500/600" in shown
+    assert "600/600" in shown
+
+
+def at_a_terminal(fleet: Near, *words: str) -> tuple[int, str]:
+    """The exit code of a command, and all that a terminal was sent."""
+    inner, outer = pty.openpty()
+    env = {**fleet.env("oak"), "TERM": "xterm", "COLUMNS": "100"}
+    shown = b""
+    with subprocess.Popen([*MESH, *words], env=env, stdout=outer, stderr=outer, cwd=fleet.folder) as running:
+        os.close(outer)
+        with contextlib.suppress(OSError):  # how a terminal says that nobody is left at its other end
+            while part := os.read(inner, 65536):
+                shown += part
+        os.close(inner)
+        return running.wait(60), shown.decode()
 
 
 @pytest.mark.parametrize("words", [(), ("a.ndjson", "--orxaq", "old"), ("a.ndjson", "--skip-bad")])

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orxaq_mesh import kinds
+from orxaq_mesh import fold, kinds
+from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import dag as dags
 from orxaq_mesh.kinds import graph, work
 from orxaq_mesh.record import Value
@@ -175,6 +176,7 @@ def _(trunk, oak, elm, ash):
 @scene("task.finish", "noop")
 def _(trunk, oak, elm, ash):
     running(trunk, **ORDER)
+    filed(trunk, *GOOD[:1])
     return [finish(trunk, "build", "noop")]
 
 
@@ -288,6 +290,29 @@ def test_DAG_3_a_cycle_is_named(tasks: list[Value], says: str) -> None:
         assert part_of(trunk).dags == {}
 
 
+class Counted(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_DAG_3_a_long_cycle_is_found_at_a_price_that_grows_as_it_does_and_20_names_are_told() -> None:
+    names = [Counted(f"{number:04}") for number in range(1000)]
+    needs = {name: [other] for name, other in zip(names, [*names[1:], names[0]], strict=True)}
+    Counted.compared = 0
+    assert graph.find_cycle(needs) == [*names, names[0]]
+    assert Counted.compared < 20 * len(names)
+    looped = [{"name": name, "needs": others} for name, others in needs.items()]
+    assert graph.flaw(looped) == f"a cycle: {' -> '.join(names[:20])} -> ..."
+
+
 def test_C22_no_cycle_comes_about_through_parts_or_by_hand() -> None:
     trunk = fleet()
     id_ = begun(trunk, trunk.oak, 1)
@@ -333,7 +358,7 @@ def test_DAG_2_only_its_author_begins_a_dag_anew_whose_parts_never_came() -> Non
     old = begun(trunk, trunk.pens["elm"])
     assert trunk.verdict(submit(trunk.oak, task("x"))).rule == "DAG-2"
     new = begun(trunk, trunk.pens["elm"], 1)
-    assert trunk.verdict(part(trunk.pens["elm"], old, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(trunk.pens["elm"], old, 1, task("b"))) == ("refused", "DAG-4", "")
     do(trunk, part(trunk.pens["elm"], new, 1, task("b")))
     assert states(trunk) == {"a": "ready", "b": "ready"}
 
@@ -342,14 +367,28 @@ def test_DAG_4_parts_come_in_order_once_and_from_their_author() -> None:
     trunk = fleet()
     oak, elm = trunk.oak, trunk.pens["elm"]
     id_ = begun(trunk, elm)
-    assert trunk.verdict(part(oak, id_, 1, task("evil"))).rule == "DAG-4"
-    assert trunk.verdict(part(elm, "0" * 64, 1, task("b"))).rule == "DAG-4"
-    assert trunk.verdict(part(elm, id_, 2, task("b"))).rule == "DAG-4"
+    no = ("refused", "DAG-4", "")
+    assert trunk.verdict(part(oak, id_, 1, task("evil"))) == no
+    assert trunk.verdict(part(elm, "0" * 64, 1, task("b"))) == no
+    assert trunk.verdict(part(elm, id_, 2, task("b"))) == no
     do(trunk, part(elm, id_, 1, task("b")))
-    assert trunk.verdict(part(elm, id_, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 1, task("b"))) == no
     do(trunk, part(elm, id_, 2, task("c")))
-    assert trunk.verdict(part(elm, id_, 3, task("d"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 3, task("d"))) == no
+    assert trunk.verdict(part(elm, id_, 3, task("d"), dag="none")) == no
     assert states(trunk) == dict.fromkeys("abc", "ready")
+
+
+def test_DAG_4_a_part_is_of_the_dag_that_is_begun() -> None:
+    trunk = fleet()
+    wish = {"dag": "release", "part": 1, "tasks": [task("b")]}
+    with pytest.raises(Refused, match="no DAG release waits"):
+        kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)
+    id_ = begun(trunk, trunk.oak, 1)
+    assert kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)["record"] == id_
+    do(trunk, part(trunk.oak, id_, 1, task("b")))
+    with pytest.raises(Refused):
+        kinds.propose(trunk.ledger.state, "oak", "dag.part", wish)
 
 
 def test_DAG_5_a_cancelled_dag_lets_nobody_finish_and_takes_no_more_parts() -> None:
@@ -366,7 +405,7 @@ def test_DAG_5_a_cancelled_dag_lets_nobody_finish_and_takes_no_more_parts() -> N
     assert trunk.verdict(cancel(oak)).rule == "DAG-5"
     id_ = begun(trunk, elm)
     do(trunk, cancel(oak))
-    assert trunk.verdict(part(elm, id_, 1, task("b"))).rule == "DAG-4"
+    assert trunk.verdict(part(elm, id_, 1, task("b"))) == ("refused", "DAG-4", "")
 
 
 # Receipts and finishes.
@@ -393,6 +432,34 @@ def test_TASK_7_no_success_without_a_good_receipt_of_each_step(lacks: tuple[str,
     assert states(trunk) == {"build": "running", "test": "waiting"}
     do(trunk, receipt(trunk, "build", *lacks))
     do(trunk, finish(trunk, "build"))
+
+
+@pytest.mark.parametrize(
+    ("receipts", "says"),
+    [
+        ({}, "clean"),
+        ({"clean": 1}, "clean"),
+        ({"clean": 0, "make": 1}, "make"),
+        ({"clean": 0, "make": 0, "smoke": 1}, "smoke"),
+        ({"clean": 0, "report": 1}, "report"),
+        ({"clean": 0}, ""),
+        ({"clean": 0, "make": 0, "undo": 1}, ""),
+    ],
+)
+def test_TASK_7_no_noop_behind_a_bad_receipt_or_past_a_guard_before(receipts: dict[str, int], says: str) -> None:
+    trunk = fleet()
+    running(trunk, **ORDER)
+    for step, exit_ in receipts.items():
+        do(trunk, receipt(trunk, "build", step, dags.steps_of(item(trunk, "build").order)[step], exit=exit_))
+    record = finish(trunk, "build", "noop")
+    verdict = trunk.verdict(record)
+    if not says:
+        assert (verdict.result, states(trunk)["test"]) == ("noop", "ready")
+        return
+    assert verdict == ("refused", "TASK-7", "")
+    what = f"it cannot have had nothing to do: no good receipt of {says}"
+    assert kinds.words(trunk.ledger.state, record, verdict).what == what
+    assert states(trunk) == {"build": "running", "test": "waiting"}
 
 
 def test_TASK_7_receipts_of_an_attempt_count_for_no_other() -> None:
@@ -466,7 +533,10 @@ def test_C23_every_attempt_ends_in_one_outcome(outcome: str) -> None:
 def test_TASK_6_a_failed_task_has_as_many_attempts_as_its_order_says() -> None:
     trunk = fleet()
     do(trunk, submit(trunk.oak, task("a", attempts=3), task("b", "a")))
-    assert [run(trunk, "a", "failed").result for _ in range(3)] == ["again", "again", "failed"]
+    assert [run(trunk, "a", "failed", reason="x").result for _ in range(2)] == ["again", "again"]
+    do(trunk, claim(trunk.pens["elm"], "a"))
+    assert (item(trunk, "a").reason, item(trunk, "a").attempt) == ("", 3)
+    assert do(trunk, finish(trunk, "a", "failed")).result == "failed"
     assert states(trunk) == {"a": "failed", "b": "blocked"}
     assert "a, which is failed" in item(trunk, "b").reason
 
@@ -494,6 +564,14 @@ def test_TASK_6_a_failure_blocks_all_that_need_it_directly_or_not() -> None:
     assert states(trunk)["d"] == "blocked"
 
 
+def test_DAG_5_what_is_only_blocked_can_be_cancelled_and_what_failed_stays_failed() -> None:
+    trunk = failed_at("a")
+    assert not dag(trunk).is_open
+    do(trunk, cancel(trunk.oak))
+    assert states(trunk) == {"a": "failed", **dict.fromkeys("bcd", "cancelled")}
+    assert trunk.verdict(cancel(trunk.oak)) == ("refused", "DAG-5", "")
+
+
 def test_TASK_8_a_retry_frees_the_whole_diamond_behind_it() -> None:
     trunk = failed_at("a")
     do(trunk, retry(trunk.oak, "a"))
@@ -514,6 +592,30 @@ def test_TASK_8_a_retry_frees_nothing_that_something_else_blocks() -> None:
     assert (states(trunk)["d"], item(trunk, "d").needs) == ("waiting", 1)
     run(trunk, "c")
     run(trunk, "d")
+
+
+def test_LIVE_a_hand_goes_each_way_of_the_graph_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of which each task needs all of the layer before: what is blocked is looked at once, not once per need."""
+    layers, wide = 6, 12
+    names = [[f"t{layer}.{number}" for number in range(wide)] for layer in range(layers)]
+    behind = [task(name, *(names[layer - 1] if layer else ["a"])) for layer in range(layers) for name in names[layer]]
+    trunk = fleet()
+    do(trunk, submit(trunk.oak, task("a"), *behind))
+    run(trunk, "a", "failed")
+    edges, seen = wide + wide * wide * (layers - 1), 0
+
+    def counted(order: Value) -> list[str]:
+        nonlocal seen
+        seen += len(found := graph.needs_of(order))
+        return found
+
+    record = retry(trunk.oak, "a")
+    state = fold.copy(trunk.ledger.state)
+    monkeypatch.setattr(dags, "needs_of", counted)
+    assert kinds.apply(state, record, kinds.Moment(state.epoch + 1)).result == "retried"
+    waiting = {one.state for one in work.work(state).items.values() if one.name != "task:release/a"}
+    assert waiting == {"waiting"}
+    assert seen <= 2 * edges
 
 
 @pytest.mark.parametrize(

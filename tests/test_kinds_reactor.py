@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -214,7 +215,7 @@ def test_REACTOR_4_two_mappings_that_answer_each_other_come_to_an_end() -> None:
     for _ in range(MAX_DEPTH):
         do(trunk, trunk.oak.write("event.publish", **body_of(the_due(trunk))))
     assert mapped(trunk).due == {}
-    assert sum(trunk.ledger.state.slices["event"].values()) == MAX_DEPTH + 1
+    assert sum(trunk.ledger.state.slices["event"].values()) == MAX_DEPTH + 1 == 17
 
 
 @pytest.mark.parametrize("payload", [{"lane": "x" * 65_000}, {"lane": 5}, {"lane": "no name"}, {"lane": None}])
@@ -240,6 +241,18 @@ def test_LIVE_a_payload_that_a_rule_repeats_is_not_due_when_its_line_would_be_to
         deep = [deep]
     do(trunk, says(trunk.pens["elm"], "lanes", "x", deep))
     assert mapped(trunk).due == {}
+
+
+def test_LIVE_what_is_far_too_long_is_not_written_out_to_see() -> None:
+    trunk = fleet()
+    give = {"event": {"topic": "t", "type": "u", "payload": ["$payload"] * 5000}}
+    do(trunk, reacts(trunk.oak, {"on": {}, "give": give}))
+    tracemalloc.start()
+    do(trunk, says(trunk.oak, "t", "a", "x" * 60_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not mapped(trunk).due
+    assert peak < 30_000_000  # 300 MB would be the text
 
 
 @pytest.mark.parametrize(
@@ -289,6 +302,11 @@ def facts(payload: Any) -> Value:
         ({"payload.n": {"at_least": 0}}, {"n": True}, False),
         ({"payload.n": {"at_least": 0}}, {"n": "9"}, False),
         ({"payload.n": {"at_least": 0}}, {}, False),
+        ({"payload.n": {"at_least": "0"}}, {"n": 1}, False),
+        ({"payload.n": {"at_most": None}}, {"n": 1}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": "1"}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": True}, False),
+        ({"payload.n": {"at_most": 3}}, {"n": 4}, False),
         ({"payload.n": {"at_most": 3, "at_least": 3}}, {"n": 3}, True),
         ({"payload.n": {"in": [1, "a"]}}, {"n": "a"}, True),
         ({"payload.n": {"in": 5}}, {"n": 5}, False),
@@ -307,6 +325,16 @@ def facts(payload: Any) -> Value:
 def test_mapping_conditions(where: Value, payload: Any, holds: bool) -> None:
     rule = {"on": {"topic": "t"}, "where": where, "give": {"event": {}}}
     assert (mapping.follows(rule, facts(payload)) is not None) == holds
+
+
+def test_mapping_a_template_is_filled_in_wherever_it_has_paths() -> None:
+    template = {"a": ["$payload.n", "$node", {"b": "$payload"}], "c": "plain", "d": 5, "e": None}
+    filled = mapping.fill(template, facts({"n": [1]}))
+    assert filled == {"a": [[1], "elm", {"b": {"n": [1]}}], "c": "plain", "d": 5, "e": None}
+    rule = {"on": {"topic": "t"}, "give": {"event": {"payload": ["$payload.none"]}}}
+    assert mapping.follows(rule, facts({})) is None
+    assert mapping.follows({**rule, "else": {"event": {"payload": []}}}, facts({})) == {"event": {"payload": []}}
+    assert mapping.follows({**rule, "on": {"type": "other"}}, facts({})) is None
 
 
 @pytest.mark.parametrize(

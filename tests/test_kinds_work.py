@@ -114,6 +114,20 @@ def test_WORK_1_ready_work_is_dealt_among_all_that_offer_its_capability() -> Non
     assert work.owner(trunk.ledger.state, Item("task:release/x", "ready", capability="sign")) == ""
 
 
+def test_WORK_1_what_only_one_node_may_do_is_that_nodes_turn() -> None:
+    trunk = fleet()
+    elm = trunk.pens["elm"]
+    do(trunk, offer(trunk.pens["ash"], "build"), submit(trunk.oak, task("a", capability="build"), task("b")))
+    do(trunk, assign(trunk.oak, "a", to="elm"), issue(trunk.oak, holder="leader"))
+    turns = [work.owner(trunk.ledger.state, item(trunk, name)) for name in ("a", "b", the_command(trunk))]
+    assert turns == ["elm", "ash", ""]
+    assert trunk.verdict(claim(elm, the_command(trunk))).rule == "TASK-3"
+    do(trunk, elm.write("lease.acquire", lease="leader", session="s", ttl_ms=TTL_MS, until=99))
+    assert work.owner(trunk.ledger.state, item(trunk, the_command(trunk))) == "elm"
+    assert do(trunk, claim(elm, "a")).rule == do(trunk, claim(elm, the_command(trunk))).rule == "LEASE-1"
+    assert do(trunk, claim(elm, "b")).rule == "WORK-2"
+
+
 def test_WORK_2_a_steal_is_seen_in_the_ledger() -> None:
     trunk = fleet()
     do(trunk, *(offer(trunk.pens[name], "build") for name in ("elm", "ash")))
@@ -174,6 +188,7 @@ def test_TASK_3_assigned_work_is_one_nodes_alone_whatever_it_offers() -> None:
     trunk = fleet()
     elm, ash = trunk.pens["elm"], trunk.pens["ash"]
     do(trunk, submit(trunk.oak, task("sign", capability="sign")), offer(ash, "sign"))
+    do(trunk, offer(elm, "build", "signs"))
     assert trunk.verdict(claim(elm, "sign")).rule == "TASK-3"
     do(trunk, assign(trunk.oak, "sign", to="elm"))
     assert trunk.verdict(claim(ash, "sign")).rule == "TASK-3"
@@ -300,7 +315,7 @@ def test_LIVE_a_lost_nodes_work_is_ready_again_once(way: str) -> None:
         trunk.seal(oak.write("node.admit", name="elm", key=elm.key.public.text, roles=["observer"]))
     assert (item(trunk, "a").state, item(trunk, "a").node, item(trunk, "a").attempt) == ("ready", "", attempt)
     assert item(trunk, "b").to == ""
-    assert item(trunk, the_command(trunk)).state == "ready"
+    assert (item(trunk, the_command(trunk)).state, item(trunk, the_command(trunk)).to) == ("ready", "elm")
     assert part_of(trunk).offers == {}
     assert not [held for held in kinds.lease.leases(trunk.ledger.state).by_name.values() if held.holder == "elm"]
     do(trunk, offer(ash, "build"), claim(ash, "a"), claim(ash, "b"))
@@ -309,11 +324,12 @@ def test_LIVE_a_lost_nodes_work_is_ready_again_once(way: str) -> None:
 def test_LIVE_what_failed_or_was_blocked_is_not_assigned_to_the_dead_for_ever() -> None:
     trunk = fleet()
     oak, elm = trunk.oak, trunk.pens["elm"]
-    do(trunk, submit(oak, task("a"), task("b", "a")), assign(oak, "a", to="elm"), assign(oak, "b", to="elm"))
+    do(trunk, submit(oak, task("a"), task("b", "a"), task("c")))
+    do(trunk, *(assign(oak, name, to=to) for name, to in (("a", "elm"), ("b", "elm"), ("c", "ash"))))
     run(trunk, "a", "failed")
-    assert states(trunk) == {"a": "failed", "b": "blocked"}
+    assert states(trunk) == {"a": "failed", "b": "blocked", "c": "ready"}
     trunk.seal(oak.write("node.revoke", log=elm.log, reason="lost"))
-    assert {item(trunk, name).to for name in "ab"} == {""}
+    assert [item(trunk, name).to for name in "abc"] == ["", "", "ash"]
     do(trunk, retry(oak, "a"))
     run(trunk, "a", by="ash")
     run(trunk, "b", by="ash")
@@ -361,6 +377,17 @@ def test_BREAKER_2_guard_incidents_open_it_whatever_succeeds_between() -> None:
         if not number:
             run(trunk, "good")
     assert part_of(trunk).breaker.reason == f"{GUARD_INCIDENTS} guards failed"
+
+
+def test_BREAKER_2_a_command_that_fails_is_no_guard_incident() -> None:
+    trunk = fleet()
+    do(trunk, submit(trunk.oak, *failing(GUARD_INCIDENTS, commands=[{"name": "make"}])))
+    for number in range(GUARD_INCIDENTS):
+        do(trunk, claim(trunk.pens["elm"], f"t{number}"))
+        do(trunk, receipt(trunk, f"t{number}", "make", exit=1))
+        do(trunk, finish(trunk, f"t{number}", "failed"))
+    breaker = part_of(trunk).breaker
+    assert (breaker.since, breaker.failures, breaker.guards) == (0, GUARD_INCIDENTS, 0)
 
 
 def test_BREAKER_1_while_it_is_open_nothing_begins_and_what_runs_may_finish() -> None:

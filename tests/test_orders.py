@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orxaq_mesh.errors import Usage
+from orxaq_mesh.errors import Refused, Usage
 from orxaq_mesh.kinds.dag import flaws
 from orxaq_mesh.kinds.mapping import follows
 from orxaq_mesh.orders import dags, forms, reactors, source
@@ -192,6 +193,7 @@ def test_bad_json_is_refused_with_file_and_line(tmp_path: Path, text: str, line:
 def test_B10_sizes_are_asked_before_anything_is_parsed(tmp_path: Path) -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{c}: &{c} [*a,*a,*a,*a,*a,*a]\n" for c in "bcdefgh")
     assert "anchors" in refused(tmp_path, bomb).what
+    assert "tags are not" in refused(tmp_path, "a: !" + "x" * 1_000_000).what
     assert "more than 4 MiB" in refused(tmp_path, "#" * (source.MAX_YAML_BYTES + 1)).what
     error = refused(tmp_path, " " * (source.MAX_JSON_BYTES + 1), "f.json")
     assert "more than 32 MiB" in error.what
@@ -218,6 +220,14 @@ def test_what_a_shell_would_understand_is_meant_where_it_is_quoted(tmp_path: Pat
         "http://h/?a=1&b=2",
         "p=>q",
     ]
+
+
+def test_a_flaw_at_the_end_of_a_large_file_is_found_in_time(tmp_path: Path) -> None:
+    tasks = "".join(f'"t{n}": {{"run": "make {n}"}},\n' for n in range(20_000))
+    begun_s = time.process_time()
+    assert "line 20002: " in refused(tmp_path, f'{{"tasks": {{\n{tasks}"t7": {{}}}}}}', "f.json").what
+    assert "line 20002: " in refused(tmp_path, f'{{"tasks": {{\n{tasks}"x": {{"needs": "y"}}}}}}', "f.json").what
+    assert time.process_time() - begun_s < 10
 
 
 def test_words_that_yaml_readers_disagree_on_are_words(tmp_path: Path) -> None:
@@ -248,7 +258,28 @@ def test_CLOSED_whatever_stands_in_a_json_file_is_read_or_refused_with_its_line(
     _read_or_refused(data, "f.json")
 
 
-def _read_or_refused(data: bytes, name: str) -> None:
+_rule_words = st.sampled_from(
+    ["on", "where", "give", "else", "command", "event", "topic", "type", "payload", "$best", "by", "is", "in"]
+)
+_rule_parts = st.recursive(
+    st.none() | st.integers(0, 9) | st.sampled_from(["$payload.x", "$", "$node", "payload..x", "elm", ""]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_rule_words, inner, max_size=4),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"on": _rule_parts, "give": st.dictionaries(_rule_words, _rule_parts)},
+        optional={"where": _rule_parts, "else": _rule_parts},
+    )
+)
+def test_CLOSED_whatever_a_rule_says_is_read_or_refused_with_its_line(rule: Any) -> None:
+    _read_or_refused(json.dumps({"reactor": "r", "version": 1, "rules": [rule]}).encode(), "f.json", reactors.read)
+
+
+def _read_or_refused(data: bytes, name: str, read: Any = dags.read) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -256,14 +287,22 @@ def _read_or_refused(data: bytes, name: str) -> None:
         path.write_bytes(data)
         said = ""
         try:
-            found = dags.read(path)
+            found = read(path)
         except Usage as error:
             said = error.what
         if said:
             assert re.search(rf"{re.escape(name)}(, line [1-9][0-9]*)?: ", said)
-        else:
+        elif read is dags.read:
             assert not flaws(found.tasks)
             canonical({"tasks": found.tasks})
+
+
+def test_SECRET_a_credential_in_a_file_is_refused_with_its_line_and_not_repeated(tmp_path: Path) -> None:
+    token = "ghp_" + "0aB" * 12
+    (tmp_path / "f.yaml").write_text(f"tasks:\n  a: {{run: make}}\n  b:\n    run: deploy --token {token}\n")
+    with pytest.raises(Refused, match=r"f\.yaml, line 3: the task b holds a credential, at commands\.0\.run\.2") as no:
+        dags.read(tmp_path / "f.yaml")
+    assert (no.value.rule, token in no.value.what) == ("SECRET", False)
 
 
 # Records.

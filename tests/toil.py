@@ -167,7 +167,7 @@ class Toil:
             "receipts": ["report"], "attempts": self.dice.choice((2, 3)), "backoff_ms": self.dice.choice(PAUSES_MS),
             "capability": self.dice.choice(CAPABILITIES),
         }  # fmt: skip
-        return task | {field: value for field, value in optional.items() if self.chance(0.4)}
+        return task | {field: value for field, value in optional.items() if self.chance(0.5)}
 
     def submit(self, state: State, who: str) -> tuple[str, Body]:
         free = [name for name in DAGS if not (dag := work(state).dags.get(name)) or not dag.is_open or self.chance(0.1)]
@@ -176,8 +176,8 @@ class Toil:
         body: Body = {"dag": self.dice.choice(free), "tasks": self.tasks("a", self.dice.randrange(6), [])}
         if self.chance(0.4):
             body["parts"] = self.dice.choice((0, 1, 2))
-        if self.chance(0.3):
-            body["limits"] = {self.dice.choice(CAPABILITIES): self.dice.choice((1, 2))}
+        if self.chance(0.6):
+            body["limits"] = {self.dice.choice(CAPABILITIES): self.dice.choice((1, 1, 2))}
         return "dag.submit", body | {"until": state.epoch + 9}
 
     def part(self, state: State, who: str) -> tuple[str, Body]:
@@ -343,3 +343,29 @@ def rule(dice: random.Random) -> Body:
     if dice.random() < 0.2:
         made["under"] = "leader"
     return made
+
+
+JUNK: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 9, 10, 255, 256, -255, -256, 999, 1000, 100_000, 100_001, 86_400_001, 2**53 - 1, [], {}, "",
+    "a", "A.b-c_d", "-a", "a b", "a/b", "a/b/c", "a\n", "é", "\u2028", "task:x/y", "succeeded", "run", ["a"], [[]], {"a": 1},
+    *("x" * n for n in (40, 41, 50, 51, 60, 61, 100, 101, 128, 129, 256, 257, 500, 501, 1024, 1025, 4097, 8193)),
+    "ab" * 8, "ab" * 16, "ab" * 20, "ab" * 32, "AB" * 32, "x" * 40 + "/" + "x" * 50, "x" * 60 + "/" + "x" * 31,
+    ["a"] * 64, ["a"] * 65, ["a"] * 128, ["a"] * 129, ["a"] * 257, [{"name": "a"}] * 64, [{"name": "a"}] * 65,
+    {f"k{n}": 1 for n in range(64)}, {f"k{n}": 1 for n in range(65)},
+)  # fmt: skip
+
+
+def bent(value: Any, dice: random.Random) -> Any:
+    """The same with one thing changed: replaced by what may or may not fit, taken away, or added."""
+    if isinstance(value, dict) and value and dice.random() < 0.85:
+        key = dice.choice(sorted(value))
+        match dice.randrange(12):
+            case 0:
+                return {other: inner for other, inner in value.items() if other != key}
+            case 1:
+                return {**value, dice.choice(("what", "once", "name", "needs", "under", "else")): dice.choice(JUNK)}
+        return {**value, key: bent(value[key], dice)}
+    if isinstance(value, list) and value and dice.random() < 0.7:
+        at = dice.randrange(len(value))
+        return [*value[:at], bent(value[at], dice), *value[at + 1 :]]
+    return dice.choice(JUNK)

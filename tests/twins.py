@@ -21,7 +21,7 @@ from orxaq_mesh.kinds.work import owner, work
 from orxaq_mesh.record import NOTHING, canonical
 from orxaq_mesh.schema import read_record
 from tests.builder import AT, Pen, secret
-from tests.toil import Toil
+from tests.toil import Toil, bent
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "verifier"))
 
@@ -119,7 +119,8 @@ class Twins:
             if self.say(pen, kind, {"key": new.public.text})[0] == "applied":
                 self.pens[pen.name] = Pen(pen.name, new)
             return
-        self.say(pen, kind, body)
+        odd = bent(body, self.dice) if self.dice.random() < 0.04 else body
+        self.say(pen, kind, odd if type(odd) is dict else body)
 
     def say(self, pen: Pen, kind: str, body: dict[str, Any]) -> tuple[str, ...]:
         """One record at its place, judged by both."""

@@ -48,6 +48,7 @@ COMMANDS = {
     "proof": "proof",
     "explain": "explain",
     "sync": "sync",
+    "autonomy-once": "autonomy",
     "export": "carry",
     "import": "carry",
     "doctor": "doctor",

@@ -48,14 +48,14 @@ def export_(
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
         return
-    lines = _write(Path(file), pieces)
+    lines = write_export(Path(file), pieces)
     if call().json:
         call().data({"file": file, "lines": lines})
     else:
         call().say(f"{lines} lines in {file}")
 
 
-def _write(path: Path, pieces: Iterable[bytes]) -> int:
+def write_export(path: Path, pieces: Iterable[bytes]) -> int:
     """Write beside the place and move it there; gives how many lines of the ledger that were.
 
     A stick is pulled as soon as this returns, and may have a file system that knows no permissions.

@@ -20,7 +20,7 @@ import typer
 from orxaq_mesh.cli.answer import report, unsettled
 from orxaq_mesh.cli.app import Command, Deed
 from orxaq_mesh.cli.app import app as new_app
-from orxaq_mesh.cli.call import Painted, Part, call, columns, paint
+from orxaq_mesh.cli.call import Painted, Part, call, columns, paint, write
 from orxaq_mesh.cli.complete import dags
 from orxaq_mesh.cli.present import Offline, changes, present_state
 from orxaq_mesh.cli.values import ago
@@ -46,6 +46,7 @@ STYLES = {
 }
 _ENDED = ("done", "failed", "cancelled")
 _DEEPEST = 10
+_BAR = 40
 
 
 @app.command(cls=Deed, epilog="Example: mesh dag submit examples/release.yaml")
@@ -186,11 +187,20 @@ def _watch(name: str) -> None:
     for state in changes():
         found = work.dag(state, name)
         if draws:
-            _redraw(drawn(found))
+            head, *rest = drawn(found)
+            _redraw([head, _bar(found), *rest])
         else:
             _tell_changes(found, known)
         if found["state"] in _ENDED:
             break
+
+
+def _bar(dag: dict[str, Any]) -> list[Part]:
+    """How far it is: done, running, the rest."""
+    size = max(1, dag["size"])
+    done, runs = (_BAR * count // size for count in (dag["done"], dag["counts"].get("running", 0)))
+    parts = (("#" * done, "good"), (">" * runs, "name"), ("." * (_BAR - done - runs), "dim"))
+    return ["  [", *(Painted(*part) for part in parts if part[0]), f"] {dag['done']} of {dag['size']} done"]
 
 
 def _redraw(lines: list[list[Part]]) -> None:
@@ -199,8 +209,7 @@ def _redraw(lines: list[list[Part]]) -> None:
     cut = len(lines) - height
     shown = [paint(line, sys.stdout) for line in (lines[:height] if cut > 0 else lines)]
     more = [f"  ... and {cut} more"] if cut > 0 else []
-    sys.stdout.write("\x1b[H\x1b[2J" + "\n".join([*shown, *more]) + "\n")
-    sys.stdout.flush()
+    write(sys.stdout, "\x1b[H\x1b[2J" + "\n".join([*shown, *more]))
 
 
 def _tell_changes(dag: dict[str, Any], known: dict[str, Any]) -> None:

@@ -83,12 +83,17 @@ class Program:
         return self._popen.returncode, out
 
     def freeze(self) -> bool:
-        """Stop it and its children where they stand; whether the system says that it stands."""
-        os.killpg(self._popen.pid, signal.SIGSTOP)
+        """Stop it and its children where they stand; whether the system says that it stands.
+
+        It stands before they do: were a child stopped while it is being born (vfork), its parent could not stop, ever.
+        """
+        os.kill(self._popen.pid, signal.SIGSTOP)
         _, status = os.waitpid(self._popen.pid, os.WUNTRACED)
         if not os.WIFSTOPPED(status):
             self._popen.returncode = os.waitstatus_to_exitcode(status)
-        return os.WIFSTOPPED(status)
+            return False
+        self._signal(signal.SIGSTOP)
+        return True
 
     def wake(self) -> None:
         """Let them go on."""

@@ -138,7 +138,8 @@ def _issue(state: State, record: Record, moment: Moment) -> None:
     order = {field: body[field] for field in ("name", "args") if field in body} | {"by": who, "record": record.id}
     address = {field: body[field] for field in ADDRESSES if field in body}
     name, priority = COMMAND + command_id(body), body.get("priority", 0)
-    reactor.written(state, record)
+    if (due := reactor.written(state, record)) is not None:
+        order["authors"] = list(due.by)
     work.add(
         state, Item(name, READY, token=moment.epoch, since=moment.epoch, priority=priority, order=order, **address)
     )
@@ -204,6 +205,6 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     name = body["under"]["lease"] if "under" in body else COMMAND + body["command"]
     item = work.work(state).items.get(name)
     if item is not None and "command" in body and _of_another(state, record, Moment(0)):
-        what = f"{name} was given by {item.order['by']}: only who gave it and admins call it back"
+        what = f"{name} was given by {item.order['by']}: only {item.order['by']} or an admin calls it back"
         return Words(what, "mesh command list", {"command": name.removeprefix(COMMAND)})
     return Words(f"{name}: {work.item_words(item, name)}", "mesh command list", {"command": name.removeprefix(COMMAND)})

@@ -11,6 +11,7 @@ Laws: FENCE (a receipt or finish acts under the claim's token), CLOSED (finishes
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -101,8 +102,10 @@ RULES = (
         "TASK-7",
         "No success without its receipts",
         "A finish that says succeeded is refused unless this attempt has filed a receipt, exited with 0, for every command "
-        "and every guard, before and after, and for every other receipt that the order expects.",
-        "Whoever reads `succeeded` must find by which commands, and with which results.",
+        "and every guard, before and after, and for every other receipt that the order expects. One that says noop is "
+        "refused unless every guard before has such a receipt, and no other step a bad one.",
+        "Whoever reads `succeeded` must find by which commands, and with which results; and what a guard forbids must "
+        "not go on because there was nothing to do.",
         "refused: no receipt of the guard `smoke`",
     ),
     Rule(
@@ -124,6 +127,8 @@ RULES = (
     ),
 )
 
+_VAIN = frozenset({FAILED, BLOCKED, CANCELLED})
+_ENDED = {SUCCEEDED: "succeeded", NOOP: "had nothing to do"}
 _PHASES = (("before", "before"), ("commands", "run"), ("after", "after"), ("rollback", "rollback"))
 
 
@@ -136,16 +141,19 @@ def steps_of(order: Value) -> dict[str, str]:
     return {**dict.fromkeys(order.get("receipts", ()), "run"), **named}
 
 
-def lacking(item: Item) -> list[str]:
-    """The steps whose good receipt a success still lacks (TASK-7)."""
-    good = {step for step, _, ok in item.steps if ok}
-    return [step for step, phase in steps_of(item.order).items() if phase != "rollback" and step not in good]
+def lacking(item: Item, outcome: str = SUCCEEDED) -> list[str]:
+    """The steps whose good receipt a task lacks that is to end so (TASK-7)."""
+    filed = {step: ok for step, _, ok in item.steps}
+    steps = [(step, phase) for step, phase in steps_of(item.order).items() if phase != "rollback"]
+    if outcome == NOOP:
+        steps = [(step, phase) for step, phase in steps if phase == "before" or step in filed]
+    return [step for step, _ in steps if not filed.get(step)] if outcome in (SUCCEEDED, NOOP) else []
 
 
 def double_step(order: Value) -> str:
     """A step's name that stands twice in an order; empty where none does."""
     names = [*(step["name"] for field, _ in _PHASES for step in order.get(field, ())), *order.get("receipts", ())]
-    return next((name for name in names if names.count(name) > 1), "")
+    return next((name for name, times in Counter(names).items() if times > 1), "")
 
 
 def flaws(tasks: Iterable[Value]) -> str:
@@ -229,7 +237,7 @@ def _says(outcome: str) -> Case:
 
 def _lacks_receipts(state: State, record: Record, moment: Moment) -> bool:
     item = _claimed(state, record)
-    return record.body["outcome"] == SUCCEEDED and item is not None and bool(lacking(item))
+    return item is not None and bool(lacking(item, record.body["outcome"]))
 
 
 def _may_try_again(state: State, record: Record, moment: Moment) -> bool:
@@ -372,23 +380,36 @@ def _block(state: State, item: Item, moment: Moment) -> None:
 
 
 def _unblock(state: State, item: Item, moment: Moment) -> None:
-    """Those that were blocked by it alone wait again, or are ready."""
+    """Those that were blocked by it alone wait again, or are ready. Each way from one to the next is gone once."""
     items = work.work(state).items
-    todo = list(item.dependents)
+    vain: dict[str, int] = {}
+    todo = [item]
     while todo:
-        other = items.get(todo.pop())
-        if other is not None and other.state == BLOCKED:
-            to, needs, _ = _place(state, other)
-            if to != BLOCKED:
-                work.move(state, other, to, moment, needs=needs, reason="")
-                todo += other.dependents
+        freed = todo.pop()
+        if freed is not item:
+            to, needs, _ = _place(state, freed)
+            work.move(state, freed, to, moment, needs=needs, reason="")
+        for name in freed.dependents:
+            other = items.get(name)
+            if other is not None and other.state == BLOCKED:
+                vain[name] = vain[name] - 1 if name in vain else _in_vain(state, other)
+                todo += [other] * (not vain[name])
+
+
+def _needed(state: State, item: Item) -> list[Item]:
+    items = work.work(state).items
+    return [need for name in needs_of(item.order) if (need := items.get(f"{TASK}{item.dag}/{name}")) is not None]
+
+
+def _in_vain(state: State, item: Item) -> int:
+    """For how many of its needs a task waits in vain."""
+    return sum(need.state in _VAIN for need in _needed(state, item))
 
 
 def _place(state: State, item: Item) -> tuple[str, int, str]:
     """What a task's needs make of it while it is not done: its state, for how many it waits, and why it is blocked."""
-    items = work.work(state).items
-    needs = [need for name in needs_of(item.order) if (need := items.get(f"{TASK}{item.dag}/{name}")) is not None]
-    vain = next((need for need in needs if need.state in (FAILED, BLOCKED, CANCELLED)), None)
+    needs = _needed(state, item)
+    vain = next((need for need in needs if need.state in _VAIN), None)
     waits = sum(need.state not in MET for need in needs)
     if vain is not None:
         return BLOCKED, waits, f"needs {vain.name.removeprefix(TASK)}, which is {vain.state}"
@@ -458,7 +479,7 @@ new = dump = load = copy = open_epoch = gone = no_part
 
 def propose(state: State, who: str, kind: str, wish: Value) -> Value:
     """A receipt or finish without a token takes the one that its session holds; a part is of the DAG that is begun."""
-    if kind == "dag.part" and "record" not in wish:
+    if kind == "dag.part" and "record" not in wish and isinstance(wish.get("dag"), str):
         dag = work.work(state).dags.get(wish["dag"])
         if dag is None or not dag.missing:
             raise Refused("DAG-4", f"no DAG {wish['dag']} waits for parts", hint="mesh dag submit FILE")
@@ -472,9 +493,10 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     if "under" in body:
         name = body["under"]["lease"]
         item, facts = part.items.get(name), facts | {"task": name.removeprefix(TASK)}
-        missing = ", ".join(lacking(item)) if item else ""
+        outcome = body.get("outcome", "")
+        missing = ", ".join(lacking(item, outcome)) if item else ""
         texts = {
-            "TASK-7": f"it cannot have succeeded: no good receipt of {missing}",
+            "TASK-7": f"it cannot have {_ENDED.get(outcome)}: no good receipt of {missing}",
             "TASK-9": f"{body.get('step')} is no step ({body.get('phase')}) of {name}",
         }
         return Words(texts.get(verdict.rule, f"{name} is no task's claim"), f"mesh explain {verdict.rule}", facts)
@@ -483,9 +505,11 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     dag = part.dags.get(body["dag"])
     author = dag.author if dag else ""
     hints = {"DAG-2": f"mesh dag show {body['dag']}; another --name, or mesh dag cancel", "DAG-5": "mesh dag list"}
+    if verdict.rule == "DAG-3":
+        drafts = dag.drafts if dag and record.kind == "dag.part" else ()
+        return Words(flaws([*drafts, *body["tasks"]]), "mesh explain DAG-3", facts)
     texts = {
         "DAG-2": f"{body['dag']} is at work since epoch {dag.since if dag else 0}, submitted by {author}",
-        "DAG-3": flaws([*(dag.drafts if dag and record.kind == "dag.part" else ()), *body.get("tasks", ())]),
         "DAG-4": f"part {body.get('part')} of {body['dag']} is not the one that comes next",
         "DAG-5": _cancel_words(state, record, author),
     }
@@ -498,7 +522,7 @@ def _cancel_words(state: State, record: Record, author: str) -> str:
     if not author:
         return f"there is no DAG {name}"
     if _of_another(state, record, Moment(0)):
-        return f"{name} is {author}'s: only its author and admins cancel it"
+        return f"{name} is {author}'s: only {author} or an admin cancels it"
     return f"nothing of {name} is left to be cancelled"
 
 
@@ -509,7 +533,8 @@ def _hand_words(state: State, record: Record, facts: dict[str, Any]) -> Words:
         return Words(f"there is no {name}", "mesh task list", facts)
     what = f"{name}: {work.item_words(item, name)}"
     if _of_another(state, record, Moment(0)):
-        what = f"{item.dag} is {work.work(state).dags[item.dag].author}'s: only its author and admins put a hand in"
+        author = work.author(state, item)
+        what = f"{item.dag} is {author}'s: only {author} or an admin may do this"
     elif _to_no_worker(state, record, Moment(0)):
         what = f"{record.body['to']} is no node that works"
     return Words(what, f"mesh task show {name}", facts)

@@ -13,6 +13,8 @@ from typing import Any
 
 MAX_NEEDS = 256
 """How many tasks one may need."""
+MAX_SHOWN = 20
+"""How many names of a cycle its text shows."""
 
 Tasks = Sequence[Mapping[str, Any]]
 
@@ -35,6 +37,8 @@ def flaw(tasks: Tasks) -> str:
         if lacking := [need for need in needs if need not in known]:
             return f"{name} needs {lacking[0]}, and there is no such task"
     cycle = find_cycle(known)
+    if len(cycle) > MAX_SHOWN:
+        cycle = [*cycle[:MAX_SHOWN], "..."]
     return f"a cycle: {' -> '.join(cycle)}" if cycle else ""
 
 
@@ -52,11 +56,11 @@ def find_cycle(needs: Mapping[str, Sequence[str]]) -> list[str]:
     rest = set(_that_never_begin(needs))
     if not rest:
         return []
-    at, seen = min(rest), list[str]()
+    at, seen = min(rest), dict[str, int]()
     while at not in seen:
-        seen.append(at)
+        seen[at] = len(seen)
         at = next(need for need in needs[at] if need in rest)
-    loop = seen[seen.index(at) :]
+    loop = list(seen)[seen[at] :]
     first = loop.index(min(loop))
     return [*loop[first:], *loop[:first], loop[first]]
 

@@ -68,7 +68,12 @@ RULES = (
 
 
 class Due(NamedTuple):
-    """A follow-up that nobody has written yet. `kind` and `body`: the record that it is to be."""
+    """A follow-up that nobody has written yet.
+
+    Attributes:
+        kind, body: the record that it is to be.
+        by: whose words it is made of: of the event, and of the mapping. Who writes it only passes it on.
+    """
 
     id: str
     kind: str
@@ -77,6 +82,7 @@ class Due(NamedTuple):
     under: str
     depth: int
     since: int
+    by: tuple[str, ...] = ()
 
 
 class Rules(NamedTuple):
@@ -85,6 +91,7 @@ class Rules(NamedTuple):
     version: int
     record: str
     rules: tuple[Value, ...]
+    by: str
 
 
 class Reactors:
@@ -101,9 +108,10 @@ def reactors(state: State) -> Reactors:
     return part
 
 
-def heard(state: State, record: Record, who: str, moment: Moment, depth: int) -> None:
-    """REACTOR-2: an event was applied; what follows from it is due."""
+def heard(state: State, record: Record, who: str, moment: Moment, due: Due | None) -> None:
+    """REACTOR-2: an event was applied; what follows from it is due. `due`: what it followed from itself."""
     part = reactors(state)
+    depth, by = (due.depth, due.by) if due is not None else (0, (who,))
     if depth >= MAX_DEPTH or not part.mappings:
         return
     facts = {**{f: record.body[f] for f in ("topic", "type", "payload")}, "cause": record.id, "node": who}
@@ -115,17 +123,32 @@ def heard(state: State, record: Record, who: str, moment: Moment, depth: int) ->
             id_ = sha256(f"{name}@{mapping.version} {number} {record.id}".encode()).hexdigest()[:32]
             ((what, body),) = given.items()
             kind = "command.issue" if what == "command" else "event.publish"
-            due = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch)
-            if _can_be_said(due):
-                part.due[id_] = due
+            authors = tuple(sorted({*by, mapping.by}))
+            next_ = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch, authors)
+            if _can_be_said(next_):
+                part.due[id_] = next_
 
 
 def _can_be_said(due: Due) -> bool:
     """Whether a record can say this: what an event's payload was filled in with may be too long, too deep, of a wrong type."""
     body = body_of(due) | ({"until": 1} if due.kind == "command.issue" else {})
-    return (
-        len(canonical(body)) < MAX_BODY_BYTES and type_flaw(body, depth=2) is None and schema.fits_body(due.kind, body)
-    )
+    if _is_vast(body) or type_flaw(body, depth=2) is not None:
+        return False
+    return len(canonical(body)) < MAX_BODY_BYTES and schema.fits_body(due.kind, body)
+
+
+def _is_vast(body: Value) -> bool:
+    """Whether it is surely too long. A template can hold one payload thousands of times: that is not written out to see."""
+    todo: list[Any] = [body]
+    left = MAX_BODY_BYTES
+    while todo and left > 0:
+        value = todo.pop()
+        left -= 2 + len(value) if isinstance(value, str) else 1
+        if isinstance(value, Mapping):
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+    return left <= 0
 
 
 def body_of(due: Due) -> Value:
@@ -155,14 +178,13 @@ def is_leaders(state: State, record: Record, moment: Moment) -> bool:
     return due is not None and bool(due.under) and record.body.get("under", {}).get("lease") != due.under
 
 
-def written(state: State, record: Record) -> int:
-    """A follow-up was written: it is due no longer. Gives its depth; 0 for what follows from nothing."""
+def written(state: State, record: Record) -> Due | None:
+    """A follow-up was written: it is due no longer. None for what follows from nothing."""
     part = reactors(state)
     due = part.due.pop(record.body.get("reaction", ""), None)
-    if due is None:
-        return 0
-    part.done[due.id] = record.id
-    return due.depth
+    if due is not None:
+        part.done[due.id] = record.id
+    return due
 
 
 def _not_newer(state: State, record: Record, moment: Moment) -> bool:
@@ -178,7 +200,8 @@ def _flaw(record: Record) -> str:
 
 def _publish(state: State, record: Record, moment: Moment) -> None:
     body = record.body
-    mapping = Rules(body["version"], record.id, tuple(body["rules"]))
+    who = node.members(state).by_log[record.log].name
+    mapping = Rules(body["version"], record.id, tuple(body["rules"]), who)
     reactors(state).mappings[body["reactor"]] = mapping
 
 
@@ -201,7 +224,7 @@ def new() -> Reactors:
 
 def dump(part: Reactors) -> Any:
     return {
-        "mappings": [[name, m.version, m.record, list(m.rules)] for name, m in sorted(part.mappings.items())],
+        "mappings": [[name, m.version, m.record, list(m.rules), m.by] for name, m in sorted(part.mappings.items())],
         "due": [list(due) for _, due in sorted(part.due.items())],
         "done": sorted(part.done.items()),
     }
@@ -209,8 +232,8 @@ def dump(part: Reactors) -> Any:
 
 def load(data: Any) -> Reactors:
     part = Reactors()
-    part.mappings = {name: Rules(version, id_, tuple(rules)) for name, version, id_, rules in data["mappings"]}
-    part.due = {due[0]: Due(*due) for due in data["due"]}
+    part.mappings = {name: Rules(version, id_, tuple(rules), by) for name, version, id_, rules, by in data["mappings"]}
+    part.due = {due[0]: Due(*due)._replace(by=tuple(due[-1])) for due in data["due"]}
     part.done = Shelf((id_, record) for id_, record in data["done"])
     return part
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 S = TypeVar("S", bound=tuple[Any, ...])
 
-_BUCKETS = 512
+_BUCKETS = 2048
 _RUN = 256
 
 

@@ -103,7 +103,8 @@ RULES = (
         "TASK-2",
         "Only what is ready is claimed",
         "A claim is an acquire of the lease `task:<dag>/<task>` or `command:<id>`. It is refused unless that work is "
-        "ready: all that it needs is done, and nobody runs it. Nobody stands in line for work.",
+        "ready: all that it needs is done, and nobody runs it. Nobody stands in line for work. A claim that names the record "
+        "which ordered the work (`of`) is for that order alone.",
         "Work that is not ready, finished, cancelled or unknown must not begin.",
         "mesh lease acquire task:release/ship: refused, it waits for 2 of the tasks that it needs",
     ),
@@ -280,6 +281,18 @@ def author(state: State, item: Item) -> str:
     return dag.author if dag is not None else str(item.order.get("by", ""))
 
 
+def authors(state: State, item: Item) -> tuple[str, ...]:
+    """Whose words it is made of: all of them are to be trusted by who does it."""
+    named = () if item.dag else item.order.get("authors", ())
+    return tuple(named) or (author(state, item),)
+
+
+def origin(state: State, item: Item) -> str:
+    """The id of the record that ordered it."""
+    dag = work(state).dags.get(item.dag)
+    return dag.record if dag is not None else str(item.order.get("record", ""))
+
+
 # What leases ask here.
 
 
@@ -290,6 +303,8 @@ def refusal(state: State, name: str, who: str, moment: Moment, body: Value) -> s
     if part.breaker.since:
         return "BREAKER-1"
     if item is None or item.state not in (READY, RUNNING) or body.get("queue"):
+        return "TASK-2"
+    if body.get("of", origin(state, item)) != origin(state, item):
         return "TASK-2"
     if not may_do(state, item, who):
         return "TASK-3"

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orxaq_mesh.errors import Usage
+from orxaq_mesh.credentials import find
+from orxaq_mesh.errors import Refused, Usage
 from orxaq_mesh.kinds.dag import flaws
 from orxaq_mesh.kinds.graph import find_cycle, needs_of
 from orxaq_mesh.orders import source as sources
@@ -56,6 +57,7 @@ def read(path: Path, name: str | None = None) -> DagFile:
 
     Raises:
         Usage: it is no DAG; file, line and what is allowed are said.
+        Refused: a credential stands in it (SECRET).
         MeshFault: it cannot be read.
     """
     source = sources.read(path)
@@ -70,6 +72,7 @@ def read(path: Path, name: str | None = None) -> DagFile:
         *((at, _task(source, at, name, given)) for at, name, given in _named(form["tasks"])), strict=True
     )
     _check_graph(source, places, tasks)
+    _refuse_credentials(source, places, tasks)
     return DagFile(named, list(tasks), form.get("limits", {}), form.get("priority"))
 
 
@@ -186,6 +189,16 @@ def _check_graph(source: Source, places: Iterable[Path_], tasks: Iterable[Value]
     if reason := flaws(tasks):
         task_named = at.get(reason.partition(" ")[0], ("tasks",))
         raise source.bad(task_named, reason)
+
+
+def _refuse_credentials(source: Source, places: Iterable[Path_], tasks: Iterable[Value]) -> None:
+    """SECRET, with the line of the task."""
+    for place, task in zip(places, tasks, strict=True):
+        if found := find(task):
+            line = source.line(place)
+            where = f"{source.path}, line {line}: the task {task['name']} holds a credential, at {found[0].path}"
+            hint = "name where the secret is kept instead; mesh explain SECRET"
+            raise Refused("SECRET", f"{where} ({found[0].rule})", hint=hint, file=str(source.path), line=line)
 
 
 # Records.

@@ -149,7 +149,7 @@ def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise Usage(f"{clean(str(folder))} is no directory", hint="mesh import --orxaq DIR, with its event files")
     found, size = list[Path](), 0
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_unreadable):
         folders.sort()
         for name in sorted(names):
             path = Path(place, name)
@@ -163,6 +163,11 @@ def _files(folder: Path) -> Iterator[Path]:
     if not found:
         raise Usage(f"no .jsonl, .ndjson or .json file lies in {clean(str(folder))}", hint="name the event directory")
     yield from found
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that cannot be read is no empty one."""
+    raise disk_fault("read", Path(error.filename), error) from error
 
 
 def _size(path: Path) -> int:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ _NUMBER = re.compile(
 )
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}  # type: ignore[dict-item]
+_LONG_TAG = re.compile(r"!\S{2000}")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
@@ -173,14 +175,14 @@ def _from_json(path: Path, text: str) -> Source:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        raise _Twice(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return found
 
 
 def _line_of_twin(text: str, key: str) -> int:
     """Where a key stands for the second time in one object."""
     seen: list[set[str]] = []
+    name = ""
     for found in _TOKEN.finditer(text):
         word = found[0]
         if word == "{":
@@ -188,12 +190,10 @@ def _line_of_twin(text: str, key: str) -> int:
         elif word == "}" and seen:
             seen.pop()
         elif word == ":" and seen:
-            name = text[: found.start()].rstrip()
-            begin = name.rfind('"', 0, len(name) - 1)
-            name = name[begin:]
             if name == key and name in seen[-1]:
                 return text.count("\n", 0, found.start()) + 1
             seen[-1].add(name)
+        name = word
     return 1
 
 
@@ -253,6 +253,8 @@ def _from_yaml(path: Path, text: str) -> Source:
     for number, line in enumerate(text.split("\n"), 1):
         if line.startswith("%"):  # the parser asserts on some of them
             raise bad(path, number, "directives are not allowed")
+        if _LONG_TAG.search(line):  # over which the parser would brood for minutes
+            raise bad(path, number, "tags are not allowed", "leave out what begins with `!`")
         if "\t" in line[: len(line) - len(line.lstrip())]:
             raise bad(path, number, "a tab stands where YAML wants spaces", "indent with spaces")
     try:

@@ -98,6 +98,30 @@ def once(home: Home, settings: Settings) -> Performer:
     return performer
 
 
+def react(home: Home, settings: Settings) -> Performer:
+    """Passes until no follow-up of a reactor is this node's to write, and nothing that it signed waits; or for a while.
+
+    Where other nodes are to go first they are given their time. The performer is closed, its engine readable.
+
+    Raises:
+        MeshError: the hub cannot be reached, or the ledger breaks a law.
+    """
+    from orxaq_mesh.sync.performer import Performer
+
+    with NodeLock(home, "node"):
+        performer = Performer.open(home, settings)
+    with performer:
+        engine, clock = performer.engine, performer.clock
+        deadline_ms = clock.now_ms() + PATIENCE_MS
+        while True:
+            with NodeLock(home, "node"):
+                performer.pass_once()
+            waits = engine.pen.pending or engine.reacting.left(engine.ledger.state)
+            if not waits or clock.now_ms() >= deadline_ms:
+                return performer
+            time.sleep(max(50, min(1000, engine.wake_ms() - clock.now_ms())) / 1000)
+
+
 def observe(home: Home, settings: Settings) -> Performer:
     """Read the hub and fold; sign nothing, push nothing. The performer is closed, its engine readable.
 

@@ -67,6 +67,8 @@ from orxaq_mesh.sync.ladder import Ladder
 
 OUTBOX = "mesh-node/"
 MAX_JOURNAL_BYTES = 256 * 1024
+KEEP_FREELY_MS, KEEP_SHARE = 10, 10
+"""A snapshot that takes longer is written for at most a tenth of the time: its size follows what is at work."""
 KEPT_SEALS = 64
 """So many of its own newest seals a node remembers, so as never to sign a second one on their parents (law SEAL)."""
 RETRY_LACKING_MS = 600_000
@@ -86,14 +88,22 @@ class Performer:
         self.budget = Budget(home.cache / "pushes.json", pace.push_per_minute, pace.push_burst)
         self.told: dict[str, Answer] = {}
         self.say: Callable[[Say], None] = lambda _: None
+        self.telling: Callable[[], None] = lambda: None
         self.tips: dict[str, Oid] = {}
         self.unreached: MeshFault | None = None
         self.dice: Callable[[], float] = lambda: 0.5
         me = self._me(secret)
         self.ladder = Ladder(home.cache / "ladder", self.identity.ledger)
         ledger, trunk, self._quiet_outboxes = self._restore()
-        self.engine = Engine(me, ledger, memory_of(journal), Pace(pace.poll_ms, pace.poll_waiting_ms), trunk)
+        self.engine = Engine(
+            me,
+            ledger,
+            memory_of(journal),
+            Pace(pace.poll_ms, pace.poll_waiting_ms, 60_000 // pace.push_per_minute),
+            trunk,
+        )
         self._kept: tuple[Any, ...] | None = None
+        self._keep_due_ms = 0
         self._stays = False
         self._lacking: dict[tuple[str, Oid], int] = {}
         self._polled_ms = 0, 0
@@ -137,6 +147,7 @@ class Performer:
 
     def close(self) -> None:
         """Keep a snapshot and end every process of the store."""
+        self._keep_due_ms = 0
         self.keep()
         self.store.close()
 
@@ -260,6 +271,7 @@ class Performer:
                     inputs.append(self._publish(effect))
                 case Tell(intent, answer):
                     self.told[intent] = answer
+                    self.telling()  # at once: the next reading of the hub may take its time
                 case Say():
                     self.say(effect)
         self.journal.append(*entries)
@@ -476,7 +488,8 @@ class Performer:
         engine = self.engine
         quiet = frozenset(self._quiet_outboxes.items())
         key = (engine.trunk, engine.findings, engine.broken, len(engine.pen.pending), quiet)
-        if key == self._kept or engine.trunk is None:
+        begun_ms = self.clock.now_ms()
+        if key == self._kept or engine.trunk is None or begun_ms < self._keep_due_ms:
             return
         self.ladder.climb(engine.ledger.spine.rungs)
         value = {
@@ -491,7 +504,9 @@ class Performer:
             "quiet_outboxes": self._quiet_outboxes,
         }
         atomic_write(self._snapshot, orjson.dumps(value))
-        self._kept = key
+        self._kept, ended_ms = key, self.clock.now_ms()
+        if (took_ms := ended_ms - begun_ms) > KEEP_FREELY_MS:
+            self._keep_due_ms = ended_ms + KEEP_SHARE * took_ms
 
     def _note_reading(self, begun_ms: int) -> None:
         note_reading(self.home.cache / "reading.json", begun_ms, self.clock.wall(), boot_id())

@@ -157,7 +157,8 @@ def _filed(session: Session, run: Run, how: str) -> list[tuple[str, Value]]:
     if not run.lease.startswith(TASK):
         return [("command.finish", {"under": under, "outcome": _OUTCOMES.get(how, how), "once": key})]
     filed: list[tuple[str, Value]] = []
-    for step, phase in () if how in ("bare", "noop") else steps(run.order):
+    asked = [] if how == "bare" else steps(run.order)
+    for step, phase in asked if how != "noop" else [one for one in asked if one[1] == "before"]:
         exit_ = 1 if how == "failed" else 0
         body = {"step": step, "phase": phase, "outcome": "exited", "exit": exit_, "under": under}
         filed.append(("task.receipt", {**body, "once": f"{key}/{step}"}))

@@ -236,8 +236,10 @@ class Work:
         job, outcome = self.job(body["under"]["lease"]), body["outcome"]
         if not body["under"]["lease"].startswith("task:") or not job:
             return no("TASK-6")
-        needed = (step for step, phase in steps(job.order) if phase != "rollback")
-        if outcome == "succeeded" and not all(job.receipts.get(step, ("", False))[1] for step in needed):
+        needed = {step for step, phase in steps(job.order) if phase != "rollback"}
+        if outcome == "noop":
+            needed = {step for step in needed if step in job.receipts or (step, "before") in steps(job.order)}
+        if outcome != "failed" and not all(job.receipts.get(step, ("", False))[1] for step in needed):
             return no("TASK-7")
         again = outcome == "failed" and job.failures + 1 < job.order.get("attempts", 1)
         self.leases.pop(job.name)
