@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.fleet import Fleet
+from orxaq_mesh.home.locks import holder
+from orxaq_mesh.home.place import Home
+from tests.fleet import MESH, Fleet, until
 from tests.test_cli_work import Near
 from tests.test_import_events import lines, old
 
@@ -94,6 +96,16 @@ def test_a_pass_is_bounded_and_gives_back_what_it_was_at(fleet: Near) -> None:
     assert told["work"]["ok"]
     (command,) = fleet.ok("oak", "command", "list")["commands"]
     assert command["state"] == "ready", "whoever comes next may begin at once"
+
+
+def test_C17_a_pass_beside_a_worker_leaves_the_work_to_it(fleet: Near) -> None:
+    worker = fleet.start("oak", *MESH, "work")
+    until(lambda: holder(Home(fleet.home("oak")), "work"))
+    fleet.ok("oak", "dispatch", "greet", "--to", "elm", "--arg", "who=you")
+    told = one_pass(fleet)["work"]
+    assert (told["ok"], told["claimed"], f"pid {worker.pid} " in told["by"]) == (True, 0, True)
+    worker.terminate()
+    assert worker.wait(60) == 0
 
 
 # make mesh-*
