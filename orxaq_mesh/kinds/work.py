@@ -25,6 +25,8 @@ from orxaq_mesh.rules import Rule
 
 NAME = "work"
 TASK, COMMAND = "task:", "command:"
+ADDRESSES = ("to", "capability", "holder")
+"""For whom a command is: one of these."""
 AGING_EPOCHS = 8
 """One step of priority is worth so many epochs of having been ready."""
 FAILURES_IN_ROW = 5
@@ -278,6 +280,12 @@ def author(state: State, item: Item) -> str:
     """Who ordered it: its DAG's author, or who issued the command."""
     dag = work(state).dags.get(item.dag)
     return dag.author if dag is not None else str(item.order.get("by", ""))
+
+
+def badly_addressed(state: State, body: Value) -> bool:
+    """COMMAND-1: whether a command's address is none, or not one."""
+    named = [field for field in ADDRESSES if field in body]
+    return len(named) != 1 or ("to" in body and not node.may_write(state, body["to"]))
 
 
 # What leases ask here.

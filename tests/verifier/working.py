@@ -10,6 +10,7 @@ from lines import Record, canonical
 
 MET, VAIN = ("succeeded", "noop", "skipped"), ("failed", "blocked", "cancelled")
 COMMAND = ("name", "args", "to", "capability", "holder", "again", "cause", "reaction")
+ADDRESSES = ("to", "capability", "holder")
 PHASES = {"before": "before", "commands": "run", "after": "after", "rollback": "rollback"}
 OUTCOMES = {"applied": "succeeded"}
 
@@ -23,6 +24,10 @@ def steps(order: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, phase in PHASES.items():
         yield from ((step["name"], phase) for step in order.get(key, []))
     yield from ((name, "run") for name in order.get("receipts", []))
+
+
+def is_addressed(body: dict[str, Any], writers: set[str]) -> bool:
+    return sum(key in body for key in ADDRESSES) == 1 and ("to" not in body or body["to"] in writers)
 
 
 def is_dag(tasks: list[Any]) -> bool:
@@ -282,8 +287,7 @@ class Work:
     # Commands.
 
     def command_issue(self, body: Any) -> list[str]:
-        address = [key for key in ("to", "capability", "holder") if key in body]
-        if len(address) != 1 or ("to" in body and body["to"] not in self.writers):
+        if not is_addressed(body, self.writers):
             return no("COMMAND-1")
         content = canonical({key: body[key] for key in COMMAND if key in body})
         name = "command:" + sha256(content).hexdigest()[:16]
@@ -291,7 +295,9 @@ class Work:
             return yes("COMMAND-2", "noop")
         if self.is_open:
             return no("BREAKER-1")
-        self.commands[name] = Job(name, "ready", self.epoch, {"by": self.node}, **{address[0]: body[address[0]]})
+        self.commands[name] = Job(
+            name, "ready", self.epoch, {"by": self.node}, **{key: body[key] for key in ADDRESSES if key in body}
+        )
         return yes("COMMAND-1", "issued")
 
     def command_finish(self, body: Any) -> list[str]:
