@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from orxaq_mesh.kinds import Moment, State, work
-from orxaq_mesh.kinds.lease import Lease, leases
+from orxaq_mesh.kinds.lease import MAX_TTL_MS, Lease, leases
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.silence import Watch
 
@@ -27,7 +28,7 @@ ANY_WORK = "*"
 """As a lease's name in a wish: whatever is to be done."""
 
 HORIZON = 512
-"""So much of the frontier is looked at."""
+"""So much of what it may do is looked at."""
 
 STEAL_PAUSES = 3
 """Others' work is left to them for so many pauses between two readings."""
@@ -48,6 +49,7 @@ class Choosing:
         self.seen: dict[tuple[str, int], int] = {}
         self._turns: dict[str, list[str]] = {}
         self._offers: object = None
+        self._skipped: tuple[str, set[str]] = ("", set())
 
     def next(
         self, state: State, wish: Value, pending: Sequence[Record], watch: Watch, now_ms: int, pause_ms: int
@@ -59,31 +61,38 @@ class Choosing:
             pause_ms: the time between two readings of the hub.
         """
         asked = {record.body.get("lease") for record in pending if record.kind.startswith("lease.")}
-        fit = [item for item in self._ready(state, now_ms) if item.name not in asked and self._may(state, item, wish)]
+        asked |= self._skipped[1] if self._skipped[0] == state.seal else set()
+        fit = [item for item in self._ready(state, wish, now_ms) if item.name not in asked]
         mine = [item for item in fit if self._owner(state, item) == self.name]
-        for item in mine or self._others(state, fit, now_ms, pause_ms):
+        for item in (*mine, *self._others(state, fit, now_ms, pause_ms)):
             rested = now_ms - self.seen[item.name, item.since]
             extra = {"watched_ms": rested} if item.failures else {}
             if not work.refusal(state, item.name, self.name, Moment(state.epoch + 1), extra):
-                return Choice("lease.acquire", {"lease": item.name, **_ttl(item), **extra})
+                return Choice("lease.acquire", {**_named(state, item), **extra})
         return next(self._silent(state, wish, asked, watch), None)
 
-    def _ready(self, state: State, now_ms: int) -> list[work.Item]:
-        """The head of the frontier; when each was seen first is noted."""
-        items = [work.work(state).items.get(name) for name in work.frontier(state, HORIZON)]
-        ready = [item for item in items if item is not None]
+    def skip(self, name: str, seal: str) -> None:
+        """A rule says no to this claim, as long as nothing changes."""
+        self._skipped = (seal, {name, *(self._skipped[1] if self._skipped[0] == seal else ())})
+
+    def _ready(self, state: State, wish: Value, now_ms: int) -> list[work.Item]:
+        """What this node may do of the frontier, from its head; when each was seen first is noted."""
+        part = work.work(state)
+        items = (part.items.get(name) for _, name in part.ready)
+        may = (item for item in items if item is not None and self.may(state, item, wish))
+        ready = list(islice(may, HORIZON))
         before, self.seen = self.seen, {}
         for item in ready:
             key = (item.name, item.since)
             self.seen[key] = before.get(key, now_ms)
         return ready
 
-    def _may(self, state: State, item: work.Item, wish: Value) -> bool:
+    def may(self, state: State, item: work.Item, wish: Value) -> bool:
         """Whether this node does it: by the ledger's rules, and by its own choice."""
         if not work.may_do(state, item, self.name):
             return False
         authors: Collection[str] = wish["authors"]
-        trusted = "*" in authors or work.author(state, item) in authors
+        trusted = "*" in authors or all(name in authors for name in work.authors(state, item))
         return trusted and (not item.name.startswith(work.COMMAND) or self._knows(item, wish))
 
     def _knows(self, item: work.Item, wish: Value) -> bool:
@@ -126,8 +135,8 @@ class Choosing:
             if item is None or held.name in asked or held.held_by(self.name, wish["session"]):
                 continue
             silent = watch.watched_ms(held.name, (held.token, held.last)) >= held.ttl_ms
-            if silent and self._may(state, item, wish):
-                yield Choice("lease.take", {"lease": held.name, **_ttl(item)})
+            if silent and self.may(state, item, wish):
+                yield Choice("lease.take", _named(state, item))
 
 
 def claim_of(state: State, name: str, session: str) -> Lease | None:
@@ -138,5 +147,7 @@ def claim_of(state: State, name: str, session: str) -> Lease | None:
     )
 
 
-def _ttl(item: work.Item) -> Value:
-    return {"ttl_ms": item.order["ttl_ms"]} if "ttl_ms" in item.order else {}
+def _named(state: State, item: work.Item) -> Value:
+    """What a claim says of the work: which, by whose order (not another one's under the same name), and its ttl."""
+    ttl = {"ttl_ms": min(MAX_TTL_MS, item.order["ttl_ms"])} if "ttl_ms" in item.order else {}
+    return {"lease": item.name, "of": work.origin(state, item), **ttl}

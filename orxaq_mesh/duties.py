@@ -20,6 +20,7 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, State
 from orxaq_mesh.kinds.lease import MAX_TTL_MS, Lease, leases, waiting
 from orxaq_mesh.kinds.node import WRITERS, members
+from orxaq_mesh.kinds.work import is_work
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.silence import Watch
@@ -157,15 +158,17 @@ class Duties:
                     break
 
     def _withdrawals(self, state: State, pending: Sequence[Record]) -> Iterator[Wish]:
-        """Give back what was asked for by callers that are gone, whether it still waits or was granted meanwhile."""
+        """Give back what was asked for by callers that are gone, whether it still waits or was granted meanwhile.
+
+        Not what a worker had begun that is dead now: its commands may still run, so its silence lasts its ttl.
+        """
         waited = {(h.lease, h.session, r) for r, h in self.holds.items() if r in self.orphans}
         for name, session, record in sorted(self.abandoned | waited):
             held = leases(state).by_name.get(name) or Lease(name)
             place = waiting(state, self.name, name, session)
             queued = place is not None and place.record == record
-            granted = held.record == record and (
-                (name, session, record) in self.abandoned or (self.holds[record].waits and held.last == record)
-            )
+            unused = record in self.holds and self.holds[record].waits and held.last == record and not is_work(name)
+            granted = held.record == record and ((name, session, record) in self.abandoned or unused)
             if any(r.id == record or r.body.get("record") == record for r in pending):
                 continue
             if queued or granted:

@@ -32,10 +32,11 @@ class Me(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """How often the hub is read: while nothing is awaited, and while something is."""
+    """How often the hub is read: while nothing is awaited, and while something is; and how soon a push follows another."""
 
     idle_ms: int
     waiting_ms: int
+    push_gap_ms: int = 0
 
 
 class Now(NamedTuple):

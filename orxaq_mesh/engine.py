@@ -47,7 +47,7 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
-from orxaq_mesh.kinds.work import is_work
+from orxaq_mesh.kinds.work import work
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
 from orxaq_mesh.reacting import Reacting
@@ -56,6 +56,8 @@ from orxaq_mesh.standing import Broken, Finding
 
 STALE_PUSHES = 3
 """So many pushes from one tip must be told as stale, while the hub still shows that tip, before it counts as frozen."""
+SCARCE_MS, FRESH_MS = 1000, 500
+"""Where pushes are further apart than that, work is claimed, and pushed, only on a reading that is so young."""
 FROZEN = ""
 _TRY_AGAIN = ("UNTIL", "LEASE-3", "LEASE-8", "TIME")
 
@@ -66,6 +68,7 @@ class Engine:
     Attributes:
         ledger, trunk: what was read of the hub last and found sound, and the commit that it stood at.
         seen: (epoch, id) of the newest seal ever seen; a trunk without it was rolled back (law SEEN).
+        read_ms, read_for_push: when the trunk was seen last; whether that was for the sake of the push that is due.
         intents, record_of: who waits for an answer, and the record that each came to.
         any_work: of those who asked for whatever is to be done, what they asked; `intents` has what was chosen for them.
         flight: the push under way or of unknown outcome, and when it was sent.
@@ -89,6 +92,8 @@ class Engine:
         self.flight: tuple[Publish, int] | None = None
         self.look_begun_ms: int | None = None
         self.look_due_ms = self.not_before_ms = self.push_ready_ms = 0
+        self.read_ms = LONG_AGO_MS
+        self.read_for_push = False
         self.failures = self.vetoes = self.doubts = 0
         self.outbox_seq = 0
         self.contended = False
@@ -101,7 +106,8 @@ class Engine:
             None  # what asked to be read from further back: it knows what the tree lost meanwhile
         )
         ledger.offer(self.pen.pending)
-        self._restored_backup()  # nothing is signed beside what the snapshot shows of this log, hub or no hub
+        if self._newest()[0] >= self.pen.last[0]:  # else the snapshot is older than the journal
+            self._restored_backup()  # nothing is signed beside what the snapshot shows of this log, hub or no hub
         self.parted = ""  # but it is told when it was read
 
     def step(self, given: Input, now: Now) -> list[Effect]:
@@ -207,6 +213,7 @@ class Engine:
         before = self.ledger.state.seal
         effects = self.take_in(look)
         self.look_due_ms = now.ms + self._interval_ms(look.ended_ms - look.begun_ms)
+        self.read_ms = now.ms
         if self.ledger.state.seal != before and not self.pen.pending and self.ledger.late():
             # What waits is anybody's to seal: the dice send one before the others.
             self.not_before_ms = max(self.not_before_ms, now.ms + int(self.pace.idle_ms * now.dice))
@@ -293,8 +300,7 @@ class Engine:
     def _restored_backup(self) -> list[Effect]:
         """CHAIN: a log that goes on at the hub otherwise than in its own journal must not be written on."""
         member = members(self.ledger.state).by_log.get(self.pen.me.log)
-        run = self.ledger.authentic(self.pen.me.log)
-        seq, id_ = (run[-1].seq, run[-1].id) if run else self.ledger.state.heads.get(self.pen.me.log, (0, ""))
+        seq, id_ = self._newest()
         if not seq or (seq, id_) == self.pen.last or (member is not None and not member.admitted):
             self.parted = ""
             return []
@@ -309,6 +315,11 @@ class Engine:
         known, self.parted = self.parted, what
         return [] if known == what else [Say("alarm", alarm._asdict())]
 
+    def _newest(self) -> tuple[int, str]:
+        """The newest record of its own log that this node can show, as (seq, id)."""
+        run = self.ledger.authentic(self.pen.me.log)
+        return (run[-1].seq, run[-1].id) if run else self.ledger.state.heads.get(self.pen.me.log, (0, ""))
+
     def _interval_ms(self, reading_ms: int = 0) -> int:
         """How long until the next reading: soon while something is awaited, and three times a watched ttl.
 
@@ -317,15 +328,20 @@ class Engine:
         state, me = self.ledger.state, self.pen.me.name
         queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
         taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
-        idle = any(intent.wish.get("lease") == ANY_WORK for intent in self.intents.values())
-        watched = [
-            held
-            for held in leases(state).by_name.values()
-            if held in queued or held.name in taking or (idle and is_work(held.name))
-        ]
+        watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
         busy = bool(self.intents or self.pen.pending or watched)
         bounds = [held.ttl_ms // 4 - 2 * reading_ms for held in watched if held.holder]
+        bounds += [max(self.pace.waiting_ms // 10, ttl_ms // 4 - 2 * reading_ms) for ttl_ms in self._watched_work()]
         return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
+
+    def _watched_work(self) -> Iterator[int]:
+        """The ttls of claims that an idle caller here might take over."""
+        wishes = [intent.wish for intent in self.intents.values() if intent.wish.get("lease") == ANY_WORK]
+        items = work(self.ledger.state).items
+        for held in leases(self.ledger.state).by_name.values() if wishes else ():
+            item = items.get(held.name)
+            if item is not None and any(self.choosing.may(self.ledger.state, item, wish) for wish in wishes):
+                yield held.ttl_ms
 
     def _unreached(self, error: MeshFault, now: Now) -> list[Effect]:
         """CLOSED: nothing is mutated while the hub does not answer; what was signed is tried again."""
@@ -367,7 +383,7 @@ class Engine:
             return self._sent_for_admission(publish)
         effects: list[Effect] = [Say("mended", {"files": sorted(publish.mends)})] if publish.mends else []
         effects += self._take_in(Looked(now.ms, now.ms, ended.trunk, ended.changes))
-        self.flight, self.outrun = None, False
+        self.flight, self.outrun, self.read_ms = None, False, now.ms
         # Counted from the last reading: outboxes are only seen there, and a busy node must not forget them.
         self.look_due_ms = max(now.ms, (self.look_begun_ms or 0) + self._interval_ms())
         return effects
@@ -530,8 +546,9 @@ class Engine:
             if intent.wait and no.rule == "TIME":
                 return []
             if intent.id in self.any_work:
+                self.choosing.skip(intent.wish["lease"], self.ledger.state.seal)
                 self.intents[intent.id] = self.any_work.pop(intent.id)
-                return []
+                return [Say("held_back", {"kind": intent.kind, "rule": no.rule, "reason": no.what})]
             return [self._tell(intent, answers.refused(no))]
         self.record_of[intent.id] = record.id
         return [Save(records=[record], hold=self.duties.hold(record, intent))]
@@ -547,6 +564,11 @@ class Engine:
             if self.duties.believed_until_ms(known) <= now.ms:  # TIME: it may be another's by now; first it is renewed
                 return []
             return [self._tell(intent, answers.granted(self.ledger.state, known))]
+        if self._is_scarce and (self._is_old(now) or now.ms < max(self.not_before_ms, self.push_ready_ms)):
+            # What is signed now is judged against what others push meanwhile: wait for the next reading, or have one.
+            asked_since = self.look_begun_ms is None or self.look_begun_ms < intent.asked_ms
+            self.look_due_ms = now.ms if asked_since and self._is_old(now) else self.look_due_ms
+            return []
         choice = self.choosing.next(state, intent.wish, self.pen.pending, watch, now.ms, self.pace.waiting_ms)
         if choice is None:
             return []
@@ -554,6 +576,15 @@ class Engine:
         wish = {field: intent.wish[field] for field in ("session", "ttl_ms")} | choice.wish
         chosen = self.intents[intent.id] = intent._replace(kind=choice.kind, wish=wish)
         return self._draft(chosen, now)
+
+    @property
+    def _is_scarce(self) -> bool:
+        """Whether a lost push is worth a reading: few are allowed, and this node does work that others do, too."""
+        works = self.any_work or any(intent.wish.get("lease") == ANY_WORK for intent in self.intents.values())
+        return self.pace.push_gap_ms >= SCARCE_MS and bool(works)
+
+    def _is_old(self, now: Now) -> bool:
+        return now.ms - self.read_ms > FRESH_MS
 
     def _wished(self, wish: Wish, now: Now) -> list[Effect]:
         """Sign what the node does of itself; a rule that says no concerns nobody else."""
@@ -614,6 +645,10 @@ class Engine:
         due_ms = self._publish_due_ms()
         if due_ms is None or now.ms < due_ms:
             return []
+        if self._is_scarce and self._is_old(now) and not self.read_for_push:
+            self.read_for_push, self.look_due_ms = True, now.ms
+            return []
+        self.read_for_push = False
         if self._wants_outbox():
             return self._launch(Publish(self.trunk, tuple(self.pen.pending), None), now)
         return self._seal(now)
@@ -661,11 +696,21 @@ def _suspects(ledger: Ledger, own: str) -> Iterator[Finding]:
 _WAITING_KINDS = ("lease.acquire", "lease.take")
 
 
+def _asks_for_any_work(intent: Intent) -> bool:
+    """Whether it says all that choosing asks for."""
+    lists = [intent.wish.get(field) for field in ("authors", "commands")]
+    texts = all(isinstance(each, list) and all(isinstance(word, str) for word in each) for each in lists)
+    ttl_ms = intent.wish.get("ttl_ms")
+    return intent.kind == "lease.acquire" and intent.wait and texts and type(ttl_ms) is int and "session" in intent.wish
+
+
 def _flaw(intent: Intent) -> str | None:
     """Why an intent cannot come to any record: a fault of its caller, which must not become one of this node."""
     kind, wish = intent.kind, intent.wish
     if kind not in kinds.KINDS:
         return f"{kind} is unknown to these rules"
+    if wish.get("lease") == ANY_WORK and not _asks_for_any_work(intent):
+        return f"{ANY_WORK} is no lease's name"
     if intent.wait and kind not in _WAITING_KINDS:
         return f"nobody waits for a {kind}"
     named = {"lease.break": ("lease",), "node.revoke": () if "log" in wish else ("name",)}

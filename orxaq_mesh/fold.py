@@ -19,6 +19,7 @@ import orjson
 
 from orxaq_mesh import kinds
 from orxaq_mesh.kinds import Moment, State, Verdict
+from orxaq_mesh.kinds.shelf import Shelf
 from orxaq_mesh.record import Record, Seal
 
 Taken = Mapping[str, Sequence[Record]]
@@ -123,7 +124,7 @@ def copy(state: State) -> State:
     twin = State({family.NAME: family.copy(state.slices[family.NAME]) for family in kinds.FAMILIES})
     for field in _PLAIN:
         setattr(twin, field, getattr(state, field))
-    twin.heads, twin.once = dict(state.heads), dict(state.once)
+    twin.heads, twin.once = dict(state.heads), state.once.copy()
     return twin
 
 
@@ -146,7 +147,7 @@ def from_value(value: Mapping[str, Any]) -> State:
         setattr(state, field, value[field])
     state.doubt = tuple(value["doubt"]) if value["doubt"] else None
     state.heads = {log: (seq, id_) for log, (seq, id_) in value["heads"].items()}
-    state.once = {key: kinds.Once(*once) for key, once in value["once"].items()}
+    state.once = Shelf((key, kinds.Once(*once)) for key, once in value["once"].items())
     return state
 
 

@@ -97,7 +97,7 @@ MUTANTS: dict[str, Mutant] = {
         seeds=5,
     ),
     "an unknown push counts as committed": Mutant(
-        performer.Performer._push_trunk, "pushed.outcome.value != COMMITTED", 'pushed.outcome.value == "lost"', seeds=5
+        performer.Performer._push_trunk, "pushed.outcome.value != COMMITTED", 'pushed.outcome.value == "lost"', seeds=40
     ),
     "a release resets the token": Mutant(lease._vacate, "lease.ttl_ms = 0", "lease.ttl_ms = lease.token = 0", seeds=5),
     "an epoch is ordered by the authors' clocks": Mutant(

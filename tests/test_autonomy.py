@@ -39,7 +39,7 @@ def fleet(tmp_path: Path) -> Near:
 
 def one_pass(fleet: Fleet, *words: str, code: int = 0) -> dict[str, Any]:
     """What each step said."""
-    done = fleet.mesh("oak", "autonomy-once", "--idle", "300ms", "--json", *words)
+    done = fleet.mesh("oak", "autonomy-once", "--idle", "1500ms", "--json", *words)
     assert done.code == code, done
     told = [json.loads(line) for line in done.out.splitlines()]
     return {one["event"]: {k: v for k, v in one.items() if k not in ("event", "at")} for one in told}

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from orxaq_mesh import fold
 from orxaq_mesh.effects import Answer, Effect, Look, Publish, Published, Save, Say, Tell
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
+from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import Record, canonical
 from orxaq_mesh.schema import read_record
 from orxaq_mesh.store import Change
@@ -112,6 +114,23 @@ def test_CHAIN_a_backup_whose_newest_record_lies_in_the_outbox_only_writes_nothi
     b.restart()
     assert alarms(b.look()) == ["CHAIN"]
     assert not launched(event(b, "b"))
+
+
+def test_CHAIN_a_snapshot_that_is_older_than_the_journal_is_no_restored_backup() -> None:
+    """A crash between the journal's compaction and the next snapshot leaves what is sealed in neither."""
+    b = bench()
+    state, trunk = fold.copy(b.engine.ledger.state), b.engine.trunk
+    for name in ("a", "b"):
+        event(b, name)
+        b.committed()
+    b.engine.ledger, b.engine.trunk = Ledger(b.hub.ledger.id, state), trunk
+    b.records, b.seal = b.records[-1:], None
+    b.restart()
+    assert b.engine.broken is None
+    effects = b.look()
+    assert not alarms(effects)
+    event(b, "c")
+    assert told(b.committed())["c"].verdict == "applied"
 
 
 def test_CHAIN_a_copied_key_is_noticed_when_its_record_is_sealed_first() -> None:

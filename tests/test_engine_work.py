@@ -34,8 +34,8 @@ def bench(tasks: Tasks | None = None, *, offers: dict[str, list[str]] | None = N
 
 
 def any_work(b: Bench, name: str = "w", session: str = "s", **more: Any) -> list[Effect]:
-    wish = {"authors": ["oak"], "commands": [], **more}
-    return b.ask(name, "lease.acquire", wait=True, lease=ANY_WORK, session=session, ttl_ms=9000, **wish)
+    wish = {"ttl_ms": 9000, "authors": ["oak"], "commands": [], **more}
+    return b.ask(name, "lease.acquire", wait=True, lease=ANY_WORK, session=session, **wish)
 
 
 def asked(effects: list[Effect]) -> list[Record]:
@@ -188,6 +188,17 @@ def test_LIVE_a_caller_that_went_away_leaves_its_claim_to_others() -> None:
     assert work.frontier(b.hub.ledger.state) == ["task:release/a"]
 
 
+def test_TIME_a_claim_whose_worker_is_dead_is_not_given_back_for_its_commands_may_still_run() -> None:
+    b = bench([{"name": "a"}])
+    any_work(b, owner=True)
+    claim = told(b.committed())["w"].facts
+    for _ in range(3):
+        b.ms += 2000
+        assert not asked(b.feed(Tick(frozenset()))), "neither renewed nor given back"
+        b.look()
+    assert leases(b.hub.ledger.state).by_name[claim["lease"]].token == claim["token"]
+
+
 def test_C20_a_claim_whose_answer_was_lost_is_told_again_and_not_claimed_twice() -> None:
     b = bench([{"name": "a"}, {"name": "b"}])
     any_work(b, owner=True)
@@ -265,3 +276,80 @@ def test_REACTOR_3_a_follow_up_for_another_ones_lease_wakes_nobody() -> None:
     b.look()
     assert not asked(b.feed(Tick(frozenset())))
     assert b.engine.wake_ms() > b.ms, "it would spin until the leader writes it"
+
+
+def test_QUIET_a_claim_is_for_the_order_that_was_looked_at_and_no_other_of_its_name() -> None:
+    b = bench([{"name": "a"}])
+    any_work(b)
+    claim = b.records[-1]
+    state = b.hub.ledger.state
+    ash, name = b.hub.pens["ash"], "task:release/a"
+    token = state.epoch + 1
+    others = [
+        ash.write("lease.acquire", lease=name, session="z", ttl_ms=9000, until=99),
+        ash.write("task.finish", under={"lease": name, "session": "z", "token": token}, outcome="noop"),
+        ash.write("dag.submit", dag="release", tasks=[{"name": "a"}], until=99),
+    ]
+    b.others_seal("ash", *others)
+    b.command("lost")
+    records = asked(b.look())
+    while records == [claim]:
+        answers = told(b.committed())
+        assert "w" not in answers, "the new release is ash's, whom nobody trusts here"
+        b.ms += 2000
+        records = asked(b.look())
+    assert holder(b, "a") == ""
+
+
+def test_QUIET_a_follow_up_is_as_trusted_as_the_event_that_it_is_made_of() -> None:
+    give = {"command": {"name": "restart", "args": "$payload", "to": "elm"}}
+    rules = [{"on": {"topic": "hb", "type": "changed"}, "give": give}]
+    b = Bench()
+    b.others_seal("oak", b.other("oak", "reactor.publish", reactor="old", version=1, rules=rules))
+    b.others_seal("ash", b.other("ash", "event.publish", topic="hb", type="changed", payload={"index": "--all"}))
+    (due,) = reactors(b.hub.ledger.state).due.values()
+    assert due.by == ("ash", "oak")
+    b.others_seal("elm", b.other("elm", "command.issue", **due.body, cause=due.cause, reaction=due.id, until=99))
+    b.start = (b.pen.seq, b.pen.prev)
+    b.restart(snapshot=False)
+    b.look()
+    assert not asked(any_work(b, authors=["elm", "oak"], commands=["restart"]))
+    assert asked(any_work(b, "v", "t", authors=["ash", "elm", "oak"], commands=["restart"]))
+
+
+def test_LIVE_work_that_nobody_may_do_keeps_nobody_from_what_is_behind_it() -> None:
+    b = bench([{"name": f"t{n}", "capability": "gpu"} for n in range(600)])
+    b.others_seal("oak", b.other("oak", "dag.submit", dag="zeta", tasks=[{"name": "x"}], until=99))
+    b.look()
+    assert [claim.body["lease"] for claim in asked(any_work(b))] == ["task:zeta/x"]
+
+
+def test_LIVE_a_claim_that_a_rule_refuses_keeps_nobody_from_the_next() -> None:
+    b = bench([{"name": "a", "ttl_ms": 90_000_000}, {"name": "b"}])
+    (claim,) = asked(any_work(b, ttl_ms=9000))
+    assert (claim.body["lease"], claim.body["ttl_ms"]) == ("task:release/a", 86_400_000)
+
+
+def test_WORK_2_who_may_not_begin_its_own_turn_yet_steals_all_the_same() -> None:
+    tasks = [{"name": f"t{n}", "attempts": 2, "backoff_ms": 3_600_000} for n in range(6)]
+    b = bench(tasks, offers={"elm": [], "ash": []})
+    state = b.hub.ledger.state
+    mine = [name for name in work.frontier(state) if work.owner(state, work.work(state).items.get(name)) == "elm"]
+    assert 0 < len(mine) < 6
+    for n, _ in enumerate(mine):
+        any_work(b, f"w{n}", f"s{n}")
+        answer = told(b.committed())[f"w{n}"]
+        b.feed(Ask(finish(b, answer, f"f{n}", "failed")))
+        b.committed()
+    assert not asked(any_work(b, "idle", "idle"))
+    b.ms += STEAL_PAUSES * PAUSE_MS
+    (claim,) = asked(b.look())
+    assert claim.body["lease"] not in mine
+
+
+def test_C17_a_star_is_no_leases_name_and_no_fault_of_the_node() -> None:
+    b = bench([{"name": "a"}])
+    for wish in ({}, {"authors": "oak", "commands": []}, {"authors": ["oak"], "commands": [1]}):
+        answer = told(b.ask("x", "lease.acquire", wait=True, lease=ANY_WORK, session="s", ttl_ms=9000, **wish))["x"]
+        assert (answer.verdict, answer.rule) == ("refused", "RULES")
+    assert told(b.ask("y", "lease.take", lease=ANY_WORK, session="s", ttl_ms=9000))["y"].verdict == "refused"

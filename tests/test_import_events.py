@@ -211,7 +211,7 @@ def test_C3_what_a_reactor_would_answer_is_refused(tmp_path: Path) -> None:
     trunk = Trunk.founded()
     rule = {"on": {"topic": "scheduler", "type": "tick"}, "give": {"command": {"name": "go", "to": "oak"}}}
     refuse_reactions(read(tmp_path).events, trunk.ledger.state)
-    reactors(trunk.ledger.state).mappings["follow-ups"] = Rules(1, "9f" * 32, (rule,))
+    reactors(trunk.ledger.state).mappings["follow-ups"] = Rules(1, "9f" * 32, (rule,), "oak")
     with pytest.raises(Refused, match="follow-ups would answer 1 of these"):
         refuse_reactions(read(tmp_path).events, trunk.ledger.state)
 

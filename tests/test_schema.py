@@ -298,7 +298,10 @@ def seal_stands(value: dict[str, Any]) -> bool:
         (example("lease.acquire", ttl_ms=True), "body.ttl_ms: True is not of type 'integer'"),
         (example("lease.acquire", lease="deploy\n"), r"body.lease: 'deploy\n' is not allowed here: want a letter or"),
         (example("lease.acquire", priority=10), "body.priority: 10 is greater than the maximum of 9"),
-        (example("lease.acquire", tll=1), "body: has a field that is not among lease, once, priority, queue, session"),
+        (
+            example("lease.acquire", tll=1),
+            "body: has a field that is not among lease, of, once, priority, queue, session",
+        ),
         (example("node.admit", roles=[]), "body.roles: [] is not allowed here: want what the node may do"),
         (example("node.admit", roles=["root"]), "body.roles.0: 'root' is not one of ['admin', 'node', 'observer']"),
         (example("event.publish", under={"lease": "a"}), "body.under: 'session' is a required property"),

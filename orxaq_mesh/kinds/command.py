@@ -136,7 +136,8 @@ def _issue(state: State, record: Record, moment: Moment) -> None:
     order = {field: body[field] for field in ("name", "args") if field in body} | {"by": who, "record": record.id}
     address = {field: body[field] for field in ADDRESSES if field in body}
     name, priority = COMMAND + command_id(body), body.get("priority", 0)
-    reactor.written(state, record)
+    if (due := reactor.written(state, record)) is not None:
+        order["authors"] = list(due.by)
     work.add(
         state, Item(name, READY, token=moment.epoch, since=moment.epoch, priority=priority, order=order, **address)
     )

@@ -501,6 +501,9 @@ def _show(name: str) -> str:
 def propose(state: State, who: str, kind: str, wish: Value) -> Value:
     """Fill in the token, the acquiring record or the last record that a wish leaves out."""
     name = wish["lease"]
+    item = work.work(state).items.get(name) if kind in ("lease.acquire", "lease.take") else None
+    if item is not None:
+        wish = {"of": work.origin(state, item), **wish}
     if kind == "lease.acquire":
         return wish
     if kind in ("lease.take", "lease.break"):

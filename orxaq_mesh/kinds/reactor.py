@@ -84,9 +84,13 @@ RULES = (
 
 
 class Due(NamedTuple):
-    """A follow-up that nobody has written yet. `kind` and `body`: the record that it is to be.
+    """A follow-up that nobody has written yet.
 
-    `root`: the event with which its chain began. `since`: the epoch in which it became due.
+    Attributes:
+        kind, body: the record that it is to be.
+        since: the epoch in which it became due.
+        root: the event with which its chain began.
+        by: whose words it is made of: of the event, and of the mapping. Who writes it only passes it on.
     """
 
     id: str
@@ -98,6 +102,7 @@ class Due(NamedTuple):
     since: int
     mapping: str
     root: str
+    by: tuple[str, ...]
 
 
 class Chain(NamedTuple):
@@ -113,6 +118,7 @@ class Rules(NamedTuple):
     version: int
     record: str
     rules: tuple[Value, ...]
+    by: str
 
 
 class Reactors:
@@ -137,7 +143,7 @@ def heard(state: State, record: Record, who: str, moment: Moment) -> None:
     """REACTOR-2: an event was applied; what follows from it is due. A follow-up is heard before it is written."""
     part = reactors(state)
     before = part.due.get(record.body.get("reaction", ""))
-    depth, root = (before.depth, before.root) if before is not None else (0, record.id)
+    depth, root, by = (before.depth, before.root, before.by) if before is not None else (0, record.id, (who,))
     if depth >= MAX_DEPTH or not part.mappings:
         return
     facts = {**{f: record.body[f] for f in ("topic", "type", "payload")}, "cause": record.id, "node": who}
@@ -151,7 +157,8 @@ def heard(state: State, record: Record, who: str, moment: Moment) -> None:
             id_ = sha256(f"{name}@{mapping.version} {number} {record.id}".encode()).hexdigest()[:32]
             ((what, body),) = given.items()
             kind = "command.issue" if what == "command" else "event.publish"
-            due = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch, name, root)
+            authors = tuple(sorted({*by, mapping.by}))
+            due = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch, name, root, authors)
             if _can_be_said(state, due):
                 _begin(part, due)
 
@@ -227,11 +234,13 @@ def is_leaders(state: State, record: Record, moment: Moment) -> bool:
     return due is not None and bool(due.under) and record.body.get("under", {}).get("lease") != due.under
 
 
-def written(state: State, record: Record) -> None:
-    """A record was applied: if it is a follow-up, that is due no longer."""
+def written(state: State, record: Record) -> Due | None:
+    """A follow-up was written: it is due no longer. None for what follows from nothing."""
     part = reactors(state)
-    if (due := _end(part, record.body.get("reaction", ""))) is not None:
+    due = _end(part, record.body.get("reaction", ""))
+    if due is not None:
         part.done[due.id] = record.id
+    return due
 
 
 def _not_newer(state: State, record: Record, moment: Moment) -> bool:
@@ -247,8 +256,8 @@ def _flaw(record: Record) -> str:
 
 def _publish(state: State, record: Record, moment: Moment) -> None:
     body = record.body
-    part, name = reactors(state), body["reactor"]
-    part.mappings[name] = Rules(body["version"], record.id, tuple(body["rules"]))
+    part, name, who = reactors(state), body["reactor"], node.members(state).by_log[record.log].name
+    part.mappings[name] = Rules(body["version"], record.id, tuple(body["rules"]), who)
     for id_ in [due.id for due in part.due.values() if due.mapping == name]:
         _end(part, id_)
 
@@ -272,7 +281,7 @@ def new() -> Reactors:
 
 def dump(part: Reactors) -> Any:
     return {
-        "mappings": [[name, m.version, m.record, list(m.rules)] for name, m in sorted(part.mappings.items())],
+        "mappings": [[name, m.version, m.record, list(m.rules), m.by] for name, m in sorted(part.mappings.items())],
         "due": [list(due) for _, due in sorted(part.due.items())],
         "chains": [[root, chain.had] for root, chain in sorted(part.chains.items())],
         "done": sorted(part.done.items()),
@@ -281,9 +290,10 @@ def dump(part: Reactors) -> Any:
 
 def load(data: Any) -> Reactors:
     part = Reactors()
-    part.mappings = {name: Rules(version, id_, tuple(rules)) for name, version, id_, rules in data["mappings"]}
-    part.due = {due.id: due for due in sorted((Due(*due) for due in data["due"]), key=lambda due: due.since)}
-    left = Counter(due.root for due in part.due.values())
+    part.mappings = {name: Rules(version, id_, tuple(rules), by) for name, version, id_, rules, by in data["mappings"]}
+    due = (Due(*due)._replace(by=tuple(due[-1])) for due in data["due"])
+    part.due = {one.id: one for one in sorted(due, key=lambda one: one.since)}
+    left = Counter(one.root for one in part.due.values())
     part.chains = {root: Chain(had, left[root]) for root, had in data["chains"]}
     part.done = Shelf((id_, record) for id_, record in data["done"])
     return part

@@ -105,7 +105,8 @@ RULES = (
         "TASK-2",
         "Only what is ready is claimed",
         "A claim is an acquire of the lease `task:<dag>/<task>` or `command:<id>`. It is refused unless that work is "
-        "ready: all that it needs is done, and nobody runs it. Nobody stands in line for work.",
+        "ready: all that it needs is done, and nobody runs it. Nobody stands in line for work. A claim that names the record "
+        "which ordered the work (`of`) is for that order alone.",
         "Work that is not ready, finished, cancelled or unknown must not begin.",
         "mesh lease acquire task:release/ship: refused, it waits for 2 of the tasks that it needs",
     ),
@@ -288,6 +289,18 @@ def badly_addressed(state: State, body: Value) -> bool:
     return len(named) != 1 or ("to" in body and not node.may_write(state, body["to"]))
 
 
+def authors(state: State, item: Item) -> tuple[str, ...]:
+    """Whose words it is made of: all of them are to be trusted by who does it."""
+    named = () if item.dag else item.order.get("authors", ())
+    return tuple(named) or (author(state, item),)
+
+
+def origin(state: State, item: Item) -> str:
+    """The id of the record that ordered it."""
+    dag = work(state).dags.get(item.dag)
+    return dag.record if dag is not None else str(item.order.get("record", ""))
+
+
 # What leases ask here.
 
 
@@ -298,6 +311,8 @@ def refusal(state: State, name: str, who: str, moment: Moment, body: Value) -> s
     if part.breaker.since:
         return "BREAKER-1"
     if item is None or item.state not in (READY, RUNNING) or body.get("queue"):
+        return "TASK-2"
+    if body.get("of", origin(state, item)) != origin(state, item):
         return "TASK-2"
     if not may_do(state, item, who):
         return "TASK-3"
@@ -532,6 +547,8 @@ def refusal_words(state: State, rule: str, name: str, who: str) -> tuple[str, st
     if rule == "BREAKER-1":
         return _breaker_words(part.breaker), "mesh breaker show"
     if item is None or rule == "TASK-2":
+        if item is not None and item.state == READY:
+            return f"{name} is ready, but this claim is for another order, or asks to queue", "mesh dag list"
         return f"{name} is not ready: {item_words(item, name)}", "mesh dag list"
     needs = f"the capability {item.capability}" if item.capability else f"the holder of {item.holder}"
     texts = {

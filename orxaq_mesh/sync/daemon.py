@@ -60,6 +60,7 @@ class Daemon:
             with self._node_lock():
                 performer = stack.enter_context(Performer.open(self._home, self._settings))
             performer.say = self._said
+            performer.telling = lambda: self._tell(performer)
             stack.callback(self._hang_up)
             self._listen(stack)
             self._watch_signals(stack)
@@ -102,8 +103,7 @@ class Daemon:
         try:
             with self._node_lock():
                 performer.tick()
-                performer.keep()  # before anybody is told: a command right behind the answer reads it
-                self._deliver(performer)
+                performer.keep()
                 if why := performer.store.maintain():
                     self._log("maintenance", {"reason": why})
         except MeshFault as error:
@@ -181,6 +181,12 @@ class Daemon:
     def _belief(self, performer: Performer, asked: Belief) -> dict[str, Any]:
         until_ms = performer.engine.believed_until_ms(asked.lease, asked.session)
         return {"left_ms": None if until_ms is None else max(0, until_ms - performer.clock.now_ms())}
+
+    def _tell(self, performer: Performer) -> None:
+        """As soon as it is known, before the hub is read again; who then looks at the snapshot finds it there."""
+        with contextlib.suppress(MeshFault):  # a full disk is told at the end of the step
+            performer.keep()
+        self._deliver(performer)
 
     def _deliver(self, performer: Performer) -> None:
         for intent_id, answer in list(performer.told.items()):

@@ -88,13 +88,20 @@ class Performer:
         self.budget = Budget(home.cache / "pushes.json", pace.push_per_minute, pace.push_burst)
         self.told: dict[str, Answer] = {}
         self.say: Callable[[Say], None] = lambda _: None
+        self.telling: Callable[[], None] = lambda: None
         self.tips: dict[str, Oid] = {}
         self.unreached: MeshFault | None = None
         self.dice: Callable[[], float] = lambda: 0.5
         me = self._me(secret)
         self.ladder = Ladder(home.cache / "ladder", self.identity.ledger)
         ledger, trunk, self._quiet_outboxes = self._restore()
-        self.engine = Engine(me, ledger, memory_of(journal), Pace(pace.poll_ms, pace.poll_waiting_ms), trunk)
+        self.engine = Engine(
+            me,
+            ledger,
+            memory_of(journal),
+            Pace(pace.poll_ms, pace.poll_waiting_ms, 60_000 // pace.push_per_minute),
+            trunk,
+        )
         self._kept: tuple[Any, ...] | None = None
         self._keep_due_ms = 0
         self._stays = False
@@ -264,6 +271,7 @@ class Performer:
                     inputs.append(self._publish(effect))
                 case Tell(intent, answer):
                     self.told[intent] = answer
+                    self.telling()  # at once: the next reading of the hub may take its time
                 case Say():
                     self.say(effect)
         self.journal.append(*entries)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,13 +148,20 @@ class _Run:
             return f"{order['name']} wants a shell, and this node's work.yaml does not allow it"
         pty = bool(self.claim.order.get("pty"))
         ended = run_patiently(step, self.place.folder, self.environment, log=self.log, stop=self.lost, pty=pty)
-        commit = self._git("rev-parse", "--verify", "--quiet", "HEAD")
-        told = receipt(step, ended, self.place.folder, globs if ended.good else (), commit=commit)
-        lacking = [glob for glob in globs if ended.good and not found(self.place.folder, [glob])]
-        if lacking:
-            told["exit"], told["note"] = 1, f"it made no {lacking[0]}"
-        self.filed.append(("task.receipt", {"under": self.claim.under, **_fits(told)}))
-        return f"{step.name} made no {lacking[0]}" if lacking else _why(step, ended)
+        told, wrong = self._told(step, ended, globs if ended.good else ())
+        self.filed.append(("task.receipt", {"under": self.claim.under, **told}))
+        return f"{step.name} {wrong}" if wrong else _why(step, ended)
+
+    def _told(self, step: Step, ended: Exit, globs: Sequence[str]) -> tuple[dict[str, Any], str]:
+        """The step's receipt, and what is wrong with its files: then it has failed, whatever its exit was."""
+        folder, commit = self.place.folder, self._git("rev-parse", "--verify", "--quiet", "HEAD")
+        try:
+            told = _fits(receipt(step, ended, folder, globs, commit=commit))
+            lacking = [glob for glob in globs if not found(folder, [glob])]
+            wrong = f"made no {lacking[0]}" if lacking else ""
+        except MeshError as error:
+            told, wrong = _fits(receipt(step, ended, folder, commit=commit)), f"has no receipt: {error.what}"
+        return (told | {"exit": 1, "note": f"it {wrong}"[:MAX_REASON]} if wrong else told), wrong
 
     def _as_step(self, order: Mapping[str, Any], phase: str) -> Step | None:
         limit_ms = order.get("limit_ms") or self.claim.order.get("limit_ms") or 3_600_000
@@ -218,12 +225,13 @@ def _why(step: Step, ended: Exit) -> str:
 
 
 def _fits(told: dict[str, Any]) -> dict[str, Any]:
-    """A receipt that a ledger takes: very long arguments are named by their beginning.
+    """A receipt that a ledger takes: long arguments are named by their beginning.
 
     Raises:
         Usage: it is too long all the same (law LINE).
     """
-    told = {**told, "command": [word[:1024] for word in told["command"][:16]]}
-    if len(orjson.dumps(told)) > MAX_RECEIPT_BYTES:
-        raise Usage(f"{told['step']} made too many files for one receipt ({len(told['artefacts'])})")
-    return told
+    for most in (1024, 128):
+        short = {**told, "command": [word[:most] for word in told["command"][:16]]}
+        if len(orjson.dumps(short)) <= MAX_RECEIPT_BYTES:
+            return short
+    raise Usage(f"too many files for one ({len(told['artefacts'])})")

@@ -34,10 +34,10 @@ from orxaq_mesh.worker.events import ExecutionLog
 from orxaq_mesh.worker.output import FILE_BYTES, Output, Stream
 from orxaq_mesh.worker.step import NOT_STARTED, STOPPED, CannotStart, Exit, Step
 
-__all__ = ["CannotStart", "Exit", "Step", "end_left_over", "log_end", "run"]
+__all__ = ["RUNNING", "CannotStart", "Exit", "Step", "end_left_over", "log_end", "run"]
 
 GRACE_MS: Final = 5_000
-_RUNNING: Final = "running.json"
+RUNNING: Final = "running.json"
 
 
 def run(
@@ -89,7 +89,7 @@ def run(
         outputs = tuple(Output(file.suffix[1:], file, tell, file_bytes) for file in files)
         try:
             child = Child(step.command, folder, environment, outputs, pty=pty, clock=clock or Clock())
-            ended = _attend(child, outputs, step, stop, grace_ms, log.folder / _RUNNING)
+            ended = _attend(child, outputs, step, stop, grace_ms, log.folder / RUNNING)
         except NoProgram as fault:
             ended = Exit(NOT_STARTED, fault.code, why=fault.why)
     log_end(log, step, ended)
@@ -149,14 +149,14 @@ def end_left_over(folder: Path, *, grace_ms: int = GRACE_MS, clock: Clock | None
         Whether there was anything to end.
     """
     try:
-        note = read_json_cache(folder / _RUNNING)
+        note = read_json_cache(folder / RUNNING)
         left = ProcessId(int(note["pid"]), str(note["start"]), str(note["boot"]))
     except (KeyError, TypeError, ValueError):
         return False
     there = _is_still(left) and group.living(left.pid)
     if there:
         group.end(left.pid, grace_ms, clock or Clock(), threading.Event().wait)
-    (folder / _RUNNING).unlink(missing_ok=True)
+    (folder / RUNNING).unlink(missing_ok=True)
     return there
 
 

@@ -2,7 +2,8 @@
 
 Knows: slots, sessions, the running mesh-sync; when a claim is lost.
 Knows not: which work comes next (`choosing`, in mesh-sync), what an attempt is made of (`attempt`).
-Laws: FENCE (each slot is a session), TIME (a claim that is no longer believed ends its commands).
+Laws: FENCE (each slot is a session), TIME (a claim that is no longer believed ends its commands, and is not run again).
+Trap C17: one worker a node, for a node has one offer; and what an earlier one left running is ended before anything is begun.
 
     worker = Worker(home, settings, Wanted(capabilities=("build",), slots=2), folder, say)
     worker.run()            # until stop() or idle for long enough
@@ -30,12 +31,13 @@ from orxaq_mesh.effects import Answer, Intent
 from orxaq_mesh.errors import MeshError, MeshFault, Refused, Unreachable
 from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.config import Settings
+from orxaq_mesh.home.locks import NodeLock
 from orxaq_mesh.home.place import Home
 from orxaq_mesh.home.process import environment, identify_self
 from orxaq_mesh.sync import PATIENCE_MS
 from orxaq_mesh.sync.wire import Client, connect
 from orxaq_mesh.worker.attempt import MAX_REASON, Asked, Claim, Place, attempt
-from orxaq_mesh.worker.execution import end_left_over
+from orxaq_mesh.worker.execution import RUNNING, end_left_over
 from orxaq_mesh.worker.own import Own
 
 BELIEF_PAUSE_S = 0.5
@@ -71,6 +73,8 @@ class Worker:
         self._stopping = threading.Event()
         self._open: dict[int, Client] = {}
         self._held: dict[int, tuple[Claim, threading.Event]] = {}
+        self._lock = NodeLock(home, "work", timeout_ms=0)
+        self._lost: set[tuple[str, int]] = set()
         self._faults: list[MeshError] = []
         self._name = f"work-{os.getpid()}-{secrets.token_hex(3)}"
         self._sync: subprocess.Popen[bytes] | None = None
@@ -80,8 +84,19 @@ class Worker:
         """Work until `stop`, or until every slot has been idle for long enough.
 
         Raises:
-            MeshError: mesh-sync cannot be reached or started, or the offer is refused.
+            MeshError: another worker runs, mesh-sync cannot be reached or started, or the offer is refused.
         """
+        with self._lock:
+            self._end_left_over()
+            self._work()
+
+    def _end_left_over(self) -> None:
+        for note in sorted((self.home.path / "work").rglob(RUNNING)):
+            if end_left_over(note.parent):
+                work = "/".join(note.parent.parent.parts[-2:])
+                self.say("ended", {"work": work, "what": "what an earlier worker left running"})
+
+    def _work(self) -> None:
         self._reach_sync()
         slots = [threading.Thread(target=self._slot, args=(n,), name=f"slot {n}") for n in range(self.wanted.slots)]
         watch = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -217,17 +232,20 @@ class Worker:
         owner = list(identify_self())
         any_work = Intent(secrets.token_hex(8), "lease.acquire", wish, True, owner, now_ms, deadline_ms)
         done = {wish["under"]["token"] for _, wish in filed if "token" in wish.get("under", {})}
+        again: Asked = []
         client = self._open[number] = self._connect()
         try:
             for place, answer in client.answers([*self._intents(filed), any_work], None):
                 if place < len(filed):
                     self._tell(answer, *filed[place])
+                elif (answer.facts.get("lease"), answer.facts.get("token")) in self._lost:
+                    again = [("lease.release", {field: answer.facts[field] for field in ("lease", "session", "token")})]
                 elif answer.facts.get("token") not in done:
                     return self._claimed(session, answer)
         finally:
             del self._open[number]
             client.close()
-        filed.clear()  # what was done is refused, and is still ours for a moment: it is not begun again
+        filed[:] = again  # what was done, or lost here, is ours for a moment yet: it is not begun again under its token
         return self._next(number, session, filed)
 
     def _claimed(self, session: str, answer: Answer) -> Claim | None:
@@ -267,19 +285,17 @@ class Worker:
         log = self.home.path / "work" / claim.lease.replace(":", "/", 1) / f"{claim.token}"
         place = Place(self.folder, log, environment(), self.home.path, self.own)
         try:
-            for earlier in sorted(log.parent.glob("*")):
-                if end_left_over(earlier):
-                    self.say("ended", {"work": claim.name, "what": "what an earlier worker left running"})
             filed = [(kind, {**wish, "once": secrets.token_hex(8)}) for kind, wish in attempt(claim, place, lost)]
         finally:
             del self._held[number]
         if lost.is_set():
+            self._lost.add((claim.lease, claim.token))
             self.say("stopped" if self._stopping.is_set() else "lost", {"work": claim.name, "token": claim.token})
             return self._give_back(claim)
         return filed
 
     def _give_back(self, claim: Claim) -> Asked:
-        """Whoever comes next may begin at once. A claim that is lost already cannot be given back, and needs not."""
+        """Whoever comes next may begin at once. A claim that was lost is given back if it turns out to be still ours."""
         return [("lease.release", {"lease": claim.lease, "session": claim.session})] if self._stopping.is_set() else []
 
     # Claims that are lost.
@@ -288,6 +304,9 @@ class Worker:
         """TIME: as long as mesh-sync believes in a claim it is ours; if it is silent, for as long as it said last."""
         clock, until_ms = Clock(), dict[str, int]()
         while not self._stopping.wait(BELIEF_PAUSE_S):
+            if not self._lock.intact():
+                self._faults.append(MeshFault("its lock was removed: another worker may run", hint="mesh work"))
+                self.stop()
             for claim, lost in list(self._held.values()):
                 key = f"{claim.lease} {claim.token}"
                 left_ms = self._left_ms(claim)

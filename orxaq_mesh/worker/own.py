@@ -15,6 +15,7 @@ Knows not: what the ledger says of it. A file in the home is the user's own word
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +23,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orxaq_mesh.errors import Usage
+from orxaq_mesh.orders import source
 
 FILE = "work.yaml"
-MAX_BYTES = 256 * 1024
 _HINT = "mesh work --help"
 
 
@@ -59,29 +60,12 @@ def read(folder: Path) -> Own:
 
     Raises:
         Usage: the file is not what it should be, with the place.
+        MeshFault: it cannot be read.
     """
     path = folder / FILE
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return Own()
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}", hint=_HINT) from None
-    if len(data) > MAX_BYTES:
-        raise Usage(f"{path} has more than {MAX_BYTES} bytes", hint=_HINT)
-    return _own(_parsed(data, path), path)
-
-
-def _parsed(data: bytes, path: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(data) or {}
-    except (YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark is not None else ""
-        raise Usage(f"{path}{where}: no YAML: {getattr(error, 'problem', None) or error}", hint=_HINT) from None
+    return _own(source.read(path).value or {}, path)
 
 
 def _own(value: Any, path: Path) -> Own:

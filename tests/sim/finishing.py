@@ -66,7 +66,7 @@ def _works(world: World, session: Session, state: State) -> None:
     if who in workers.runs:
         workers.finish(who, "succeeded")
     elif offer is None or offer.capabilities != CAPABILITIES:
-        workers.order(who, "offer", ",".join(CAPABILITIES))
+        workers.order(f"{session.node}/{DESK}", "offer", ",".join(CAPABILITIES))
     else:
         workers.work(who)
 

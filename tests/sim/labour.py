@@ -64,7 +64,10 @@ class Labour:
     # In the ledger, a record at a time.
 
     def begins(self, state: State) -> None:
-        """17: an epoch begins; what it begins with fits together."""
+        """17: an epoch begins; what it begins with fits together. (Who was suspended runs nothing any more.)"""
+        for name, (dag, item) in pieces(state).items():
+            if item.state != "running" and (name, item.token) in self.claims:
+                self.ends.setdefault(((dag, name), item.token), f"an epoch's beginning: {item.state}")
         self._fits(state, "an epoch's beginning")
 
     def judged(self, before: Pieces, state: State, record: Record, moment: Moment, verdict: Verdict) -> None:
@@ -124,7 +127,7 @@ class Labour:
 
     def reckon(self) -> None:
         """At the end: what ran more than once outside did so for a reason, and counted once inside."""
-        twice = [key for key, times in self.runs.items() if times > 1]
+        twice = [key for key, times in self.runs.items() if times > 1 and not self.world.checks.copied]
         self.laws.hold(not twice, "outside", f"run twice under one token: {twice}")
         by_piece: dict[Piece, list[int]] = {}
         for lease, token in sorted(self.runs):
@@ -164,7 +167,9 @@ class Labour:
         if not waits or work(state).breaker.since:
             return []
         free = [item for item in work(state).items.values() if item.state == "ready" and self._is_free(state, item)]
-        return [(session.owner, item.name) for session in waits for item in free if self._may(state, session.node, item)]
+        return [
+            (session.owner, item.name) for session in waits for item in free if self._may(state, session.node, item)
+        ]
 
     def _is_free(self, state: State, item: Item) -> bool:
         dag = work(state).dags.get(item.dag)
@@ -185,4 +190,3 @@ class Labour:
         """What may still be done, and follow-ups that nobody wrote."""
         left = [item.name for item in work(state).items.values() if item.state in ("ready", "running", "waiting")]
         return [*left, *(f"{due.kind} {id_}" for id_, due in reactors(state).due.items())]
-

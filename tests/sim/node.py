@@ -67,6 +67,7 @@ class SimPerformer(Performer):
         self.dice = node.dice.random
         self._lacking = {}
         self._polled_ms, self._keep_due_ms = (0, 0), 0
+        self.telling = lambda: None
         self._kept = None
         self.ladder = cast("Any", node.ladder)
         ledger, trunk, self._quiet_outboxes = self._restore()

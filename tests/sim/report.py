@@ -35,6 +35,8 @@ class Report:
         self.numbers: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.checked: Counter[int | str] = Counter()
+        self.work: Counter[str] = Counter()
+        self.longest_ms = 0
         self.failures: list[Failure] = []
 
     def add(self, seed: int, world: World) -> None:
@@ -43,6 +45,8 @@ class Report:
         self.seeds.append(seed)
         self.faults += world.counts
         self.checked += world.laws.checked
+        self.work += world.labour.counts
+        self.longest_ms = max(self.longest_ms, world.labour.longest_ms)
         self.numbers += Counter(
             {
                 "schedules": 1,
@@ -82,6 +86,8 @@ class Report:
             **{name.replace(" ", "_"): number for name, number in self.numbers.items()},
             "split_brain_commands_accepted": self.split_brain,
             "committed_records_lost": self.lost,
+            "work": dict(sorted(self.work.items())),
+            "longest_idle_beside_ready_work_ms": self.longest_ms,
             "faults": dict(sorted(self.faults.items())),
             "checked": {str(name): self.checked[name] for name in INVARIANTS},
             "failures": [failure._asdict() for failure in self.failures],
@@ -102,6 +108,9 @@ class Report:
             "# Simulated schedules",
             f"Seeds {min(self.seeds, default=0)} to {max(self.seeds, default=0)}, orxaq-mesh {__version__}.",
             _table(("what", "how many"), rows),
+            "## Work, outside of the ledger",
+            _table(("what", "times"), [f"| {name} | {number:,} |" for name, number in sorted(self.work.items())]),
+            f"In calm fleets nobody was idle for more than {self.longest_ms} ms beside work that was ready.",
             "## Faults",
             _table(("fault", "times"), [f"| {name} | {number:,} |" for name, number in sorted(self.faults.items())]),
             "## What was checked",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.sim import Settings, run
@@ -19,3 +21,21 @@ def test_SET_FENCE_PUSH_TIME_LIVE_FORK_hold_in_seeded_schedules(first: int) -> N
 @pytest.mark.parametrize("seed", range(6))
 def test_SET_FORK_hold_in_longer_schedules(seed: int) -> None:
     run(Settings.of(seed, 80))
+
+
+def test_TASK_6_COMMAND_3_REACTOR_2_hold_while_a_fleet_works_and_fails() -> None:
+    outside: Counter[str] = Counter()
+    for seed in range(8):
+        outside += run(Settings.of(seed, 200)._replace(work=True)).labour.counts
+    assert outside["runs outside"] > 20
+
+
+def test_WORK_2_in_a_calm_fleet_nobody_is_idle_for_longer_than_the_bound_beside_ready_work() -> None:
+    checked, longest_ms = 0, 0
+    for seed in range(8):
+        calm = Settings.of(seed, 200)._replace(work=True, insider=False, weather=frozenset())
+        world = run(calm)
+        checked += world.laws.checked["starve"]
+        longest_ms = max(longest_ms, world.labour.longest_ms)
+    assert checked > 100
+    assert longest_ms > 0

@@ -84,7 +84,10 @@ class Workers:
         session = self.callers.sessions.get(who)
         if session is None or session.asking or self.world.nodes[session.node].performer is None:
             return None
-        return session
+        hears = any(
+            call.session is session and not call.gone for call in self.callers.calls.values()
+        )  # of what it filed, perhaps
+        return None if hears else session
 
     def _send(self, session: Session, *asked: Any) -> None:
         """One Ask; a session waits for the last of it."""

@@ -100,6 +100,11 @@ class Work:
     def dag_of(self, job: Job) -> Dag | None:
         return self.dags[job.name[5:].partition("/")[0]] if job.name.startswith("task:") else None
 
+    def record_of(self, job: Job) -> Any:
+        """The record that ordered it."""
+        dag = self.dag_of(job)
+        return dag.record if dag else job.order["record"]
+
     def holder(self, lease: str) -> str:
         return self.leases[lease].holder if lease in self.leases else ""
 
@@ -120,6 +125,8 @@ class Work:
         if self.is_open:
             return "BREAKER-1"
         if job is None or job.state not in ("ready", "running") or record.body.get("queue"):
+            return "TASK-2"
+        if record.body.get("of", self.record_of(job)) != self.record_of(job):
             return "TASK-2"
         if not self.may_do(job, node):
             return "TASK-3"
@@ -296,7 +303,11 @@ class Work:
         if self.is_open:
             return no("BREAKER-1")
         self.commands[name] = Job(
-            name, "ready", self.epoch, {"by": self.node}, **{key: body[key] for key in ADDRESSES if key in body}
+            name,
+            "ready",
+            self.epoch,
+            {"by": self.node, "record": self.id},
+            **{key: body[key] for key in ADDRESSES if key in body},
         )
         return yes("COMMAND-1", "issued")
 

@@ -9,7 +9,7 @@ import pytest
 
 from orxaq_mesh import Mesh
 from orxaq_mesh.choosing import ANY_WORK
-from orxaq_mesh.effects import Ask, Intent, Tick
+from orxaq_mesh.effects import Ask, Intent, Look, Pace, Tick
 from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.home.config import resolve
 from orxaq_mesh.home.place import Home
@@ -70,6 +70,23 @@ def test_FENCE_a_grant_that_is_another_nodes_by_the_time_it_is_read_is_not_told(
     assert told(b.committed())["w"].facts["attempt"] == 3
 
 
+def test_C19_where_pushes_are_few_work_is_claimed_and_pushed_on_a_young_reading() -> None:
+    """Else two pushes of five are lost: a finish makes every idle node claim at the same moment."""
+    b = bench([{"name": "a"}, {"name": "b"}])
+    b.engine.pace = Pace(5000, 400, push_gap_ms=10_000)
+    b.ms += 2000
+    assert [type(effect).__name__ for effect in any_work(b)] == ["Look"]
+    assert [record.kind for record in asked(b.look())] == ["lease.acquire"]
+    answer = told(b.committed())["w"]
+    b.ms += 2000
+    b.others_seal("ash", b.other("ash", "lease.acquire", lease="task:release/b", session="z", ttl_ms=9000, until=99))
+    effects = b.feed(Ask(finish(b, answer, "f"), [Intent("next", "lease.acquire", ANY, True, None, b.ms)]))
+    assert not asked(effects)
+    assert type(effects[-1]) is Look
+    assert [record.kind for record in asked(b.look())] == ["task.finish"]
+    assert told(b.committed())["f"].result == "succeeded"
+
+
 def test_LIVE_a_slot_that_dies_of_our_own_fault_ends_the_worker(tmp_path: Path) -> None:
     """Else what it holds would be renewed, and never done."""
     fleet = Fleet(tmp_path)
@@ -124,3 +141,19 @@ def test_CACHE_a_large_snapshot_is_not_written_at_every_step_and_always_at_the_e
             oak.keep()
             kept.append((home.cache / "snapshot.json").read_bytes())
     assert kept[0] == kept[1] != (home.cache / "snapshot.json").read_bytes()
+
+
+def test_PUSH_what_came_of_it_is_told_before_the_hub_is_read_again(tmp_path: Path) -> None:
+    """On a hub that takes its time each answer came a reading late."""
+    fleet = Fleet(tmp_path)
+    fleet.found("oak")
+    home, order = Home(fleet.home("oak")), list[str]()
+    with performer.Performer.open(home, resolve(home, {"profile": "lan"})) as oak:
+        oak.pass_once()
+        poll = oak.store.poll
+        oak.store.poll = lambda: order.append("read") or poll()  # type: ignore[method-assign,func-returns-value]
+        oak.telling = lambda: order.append("told")
+        assert oak.engine.look_begun_ms is not None
+        oak.engine.look_begun_ms -= 10_000  # a reading is due by now
+        oak.feed(Ask(Intent("1", "event.publish", {"topic": "t", "type": "t", "payload": {}})))
+    assert order == ["told", "read"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from orxaq_mesh import Mesh
+from orxaq_mesh.home.process import identify
 from orxaq_mesh.kinds import work as works
 from tests.fleet import MESH, SYNC, Fleet, until
 
@@ -136,7 +137,7 @@ def test_TASK_7_a_receipt_that_no_line_holds_fails_the_task_and_leaves_it_with_n
     code = "import os\nfor n in range(200): open('f' * 240 + str(n), 'w')"
     fleet.submit({"name": "a", "commands": [step("make", code, artefacts=["f*"])]})
     (finished,) = only(fleet.work("elm"), "finished")
-    assert finished["reason"] == "make made too many files for one receipt (200)"
+    assert finished["reason"] == "make has no receipt: too many files for one (200)"
     assert fleet.item("a").state == "failed"
 
 
@@ -256,3 +257,80 @@ def test_C17_a_mesh_sync_that_dies_under_a_worker_is_started_again_and_everythin
     assert worker.returncode == 0, (out, err)
     assert fleet.ran() == ["s"]
     assert (fleet.item("a").state, fleet.item("a").attempt) == ("succeeded", 1)
+
+
+def test_C17_a_second_worker_of_a_node_names_the_first_and_its_offer_stays(fleet: Works) -> None:
+    first = fleet.worker("elm", "--capability", "build")
+    until(lambda: works.work(fleet.node("oak").observe().engine.ledger.state).offers)
+    second = fleet.worker("elm", "--capability", "docs", "--idle", "1s")
+    _, err = second.communicate(timeout=60)
+    error = json.loads(err.splitlines()[-1])["error"]
+    assert (second.returncode, error["holder"]["pid"]) == (1, first.pid)
+    assert f"kill {first.pid}" in error["hint"]
+    fleet.submit({"name": "a", "capability": "build", "commands": [step("s", note("s"))]})
+    until(lambda: fleet.item("a").state == "succeeded")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(60) == 0
+
+
+def test_FENCE_what_was_lost_while_the_hub_was_away_is_never_run_again_under_its_token(fleet: Works) -> None:
+    code = "import os, time\nopen('ran', 'a').write(os.environ['MESH_TOKEN'] + '\\n')\n"
+    wait = "while not os.path.exists('go'): time.sleep(0.02)"
+    fleet.submit({"name": "a", "commands": [step("s", code + wait)]})
+    worker = fleet.worker("elm", "--ttl", "2s")
+    until(fleet.ran)
+    away = fleet.hub.rename(fleet.hub.with_suffix(".away"))
+    assert worker.stdout is not None
+    said = [json.loads(worker.stdout.readline())["event"] for _ in range(2)]
+    assert said == ["claimed", "lost"]
+    away.rename(fleet.hub)
+    (fleet.place / "go").touch()
+    until(lambda: fleet.item("a").state == "succeeded")
+    tokens = fleet.ran()
+    assert len(tokens) == len(set(tokens)) == fleet.item("a").attempt == 2
+    assert fleet.item("a").token == int(tokens[-1])
+
+
+def test_TASK_6_what_a_killed_worker_left_running_keeps_its_claim_and_the_next_worker_ends_it(fleet: Works) -> None:
+    fleet.running.append(fleet.start("elm", *SYNC))
+    until(fleet.node("elm").home.socket.exists)
+    code = "import os, time\nopen('ran', 'a').write(str(os.getpid()) + '\\n')\ntime.sleep(600)"
+    fleet.submit({"name": "a", "ttl_ms": 600_000, "commands": [step("s", code)]})
+    worker = fleet.worker("elm")
+    (pid,) = until(fleet.ran)
+    worker.kill()
+    worker.wait()
+    assert identify(int(pid))
+    said = fleet.work("elm", idle="2s")
+    assert [line["event"] for line in said] == ["ended"]
+    assert not identify(int(pid))
+    assert (fleet.item("a").state, fleet.ran()) == ("running", [pid])
+
+
+@pytest.mark.parametrize(("glob", "why"), [("../*", "no path within the folder"), ("link", "leads out of the folder")])
+def test_TASK_7_artefacts_that_no_receipt_takes_fail_their_step_with_receipt_and_rollback(
+    fleet: Works, glob: str, why: str
+) -> None:
+    make = step("make", f"{note('made')}; import os; os.symlink('/etc/hosts', 'link')", artefacts=[glob])
+    fleet.submit(
+        {"name": "a", "commands": [make, step("never", note("never"))], "rollback": [step("u", note("undone"))]}
+    )
+    (finished,) = only(fleet.work("elm"), "finished")
+    assert (finished["outcome"], why in finished["reason"]) == ("failed", True), finished
+    assert fleet.ran() == ["made", "undone"]
+    receipts = [
+        (judged.record.body["step"], judged.record.body["exit"], why in judged.record.body.get("note", ""))
+        for judged in fleet.node("oak").history(fresh=True).judged
+        if judged.record.kind == "task.receipt"
+    ]
+    assert receipts == [("make", 1, True), ("u", 0, False)]
+
+
+def test_CLOSED_what_a_worker_cannot_offer_is_refused_before_anything_is_claimed(fleet: Works) -> None:
+    bad = [("--capability", "no words"), ("--folder", "nowhere"), ("--ttl", "999ms"), ("--ttl", "25h")]
+    for words in bad:
+        done = fleet.mesh("elm", "work", *words)
+        assert (done.code, words[1] in done.err) == (2, True), done
+    done = fleet.mesh("elm", "work", "--capability", ",".join(f"c{n}" for n in range(65)))
+    assert (done.code, "65 capabilities" in done.err) == (2, True), done
+    assert not works.work(fleet.node("oak").observe().engine.ledger.state).offers
