@@ -26,15 +26,18 @@ class Reacting:
     def __init__(self, name: str) -> None:
         self.name, self.stays = name, False
         self._turn_ms: dict[str, int] = {}
-        self._hopeless: dict[str, str] = {}
+        self._hopeless: set[str] = set()
+        self._hopeless_at = ""
 
     def wishes(self, state: State, pending: Sequence[Record], now_ms: int, pause_ms: int) -> list[Wish]:
         """The follow-ups that are this node's to write now."""
         part, found = reactors(state), []
-        self._turn_ms = {id_: at_ms for id_, at_ms in self._turn_ms.items() if id_ in part.due}
+        for gone in self._turn_ms.keys() - part.due.keys():
+            del self._turn_ms[gone]
         for due, body in self._unwritten(state, pending):
-            turn_ms = self._turn_ms.setdefault(due.id, now_ms + 2 * pause_ms * self._place(state, due))
-            if now_ms >= turn_ms:
+            if due.id not in self._turn_ms:
+                self._turn_ms[due.id] = now_ms + 2 * pause_ms * self._place(state, due)
+            if now_ms >= self._turn_ms[due.id]:
                 found.append(Wish(due.kind, body))
         return found
 
@@ -43,7 +46,7 @@ class Reacting:
         if not may_write(state, self.name):
             return 0
         due = reactors(state).due.items()
-        return sum(self._hopeless.get(id_) != state.seal and self._body(state, one) is not None for id_, one in due)
+        return sum(not self._is_hopeless(state, id_) and self._body(state, one) is not None for id_, one in due)
 
     def due_ms(self, state: State, pending: Sequence[Record]) -> int | None:
         """When the next turn of this node comes; None while there is none, or it has written all that it may."""
@@ -57,14 +60,19 @@ class Reacting:
             return
         written = {record.body.get("reaction") for record in pending}
         for id_, due in sorted(part.due.items()):
-            if id_ not in written and self._hopeless.get(id_) != state.seal:
+            if id_ not in written and not self._is_hopeless(state, id_):
                 body = self._body(state, due)
                 if body is not None:
                     yield due, body
 
     def drop(self, reaction: str, seal: str) -> None:
         """A rule says no to it, as long as nothing changes."""
-        self._hopeless = {id_: at for id_, at in self._hopeless.items() if at == seal} | {reaction: seal}
+        if seal != self._hopeless_at:
+            self._hopeless, self._hopeless_at = set(), seal
+        self._hopeless.add(reaction)
+
+    def _is_hopeless(self, state: State, id_: str) -> bool:
+        return state.seal == self._hopeless_at and id_ in self._hopeless
 
     def _place(self, state: State, due: Due) -> int:
         """How many others go first; of what is for one lease's holder, none."""
@@ -76,6 +84,8 @@ class Reacting:
     def _body(self, state: State, due: Due) -> Value | None:
         body = body_of(due)
         if due.kind == "command.issue":
+            if "to" in body and not may_write(state, body["to"]):
+                return None
             body = {**body, "until": state.epoch + UNTIL_EPOCHS}
         if not due.under:
             return body

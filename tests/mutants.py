@@ -399,7 +399,7 @@ MUTANTS |= {
         noticed_by=lambda: test_kinds_command.test_C3_one_command_issued_by_n_nodes_is_one_command(3),
     ),
     "a follow-up stays due when it was written": Mutant(
-        reactor.written,
+        reactor._end,
         "part.due.pop(",
         "part.due.get(",
         noticed_by=lambda: test_kinds_reactor.test_C3_one_event_seen_by_n_nodes_is_one_command(3),

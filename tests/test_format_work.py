@@ -94,6 +94,39 @@ def test_REACTOR_4_two_implementations_agree_on_where_a_chain_ends() -> None:
     assert twins.of_ours() == twins.of_theirs()
 
 
+def test_REACTOR_4_and_5_two_implementations_agree_on_how_much_follows_and_for_how_long() -> None:
+    twins, oak = reacting_fleet("$payload")
+    give = {"event": {"topic": "t", "type": "u", "payload": "$payload"}}
+    mapping = {"reactor": "s", "version": 1, "rules": [{"on": {}, "give": give}] * 3}
+    twins.say(oak, "reactor.publish", mapping)
+    body, written = {"topic": "t", "type": "u", "payload": 0}, 0
+    while twins.say(oak, "event.publish", body) and (due := [*reactors(twins.ours).due.values()]):
+        assert twins.of_ours() == twins.of_theirs()
+        body, written = body_of(due[-1]), written + 1
+    assert written == 64
+    twins.say(oak, "event.publish", {"topic": "t", "type": "u", "payload": 1})
+    assert len(reactors(twins.ours).due) == 4
+    twins.say(oak, "reactor.publish", {**mapping, "version": 2})
+    assert len(reactors(twins.ours).due) == 1
+    ends = twins.epoch + 64
+    while twins.epoch <= ends:
+        twins.open()
+        assert twins.of_ours() == twins.of_theirs()
+        assert len(reactors(twins.ours).due) == (twins.epoch <= ends)
+
+
+@pytest.mark.parametrize(
+    "address", [{}, {"to": "elm"}, {"to": "nobody"}, {"to": "elm", "holder": "l"}, {"holder": "l"}]
+)
+def test_COMMAND_1_two_implementations_agree_on_whom_a_follow_up_may_be_for(address: dict[str, str]) -> None:
+    twins, oak = reacting_fleet("$nothing")
+    rule = {"on": {}, "give": {"command": {"name": "n", **address}}}
+    twins.say(oak, "reactor.publish", {"reactor": "s", "version": 1, "rules": [rule]})
+    twins.say(oak, "event.publish", {"topic": "t", "type": "u", "payload": 0})
+    assert twins.of_ours() == twins.of_theirs()
+    assert len(reactors(twins.ours).due) == (address in ({"to": "elm"}, {"holder": "l"}))
+
+
 @pytest.mark.parametrize("payload", [lambda n: "x" * (31_654 + n), nested], ids=["size", "depth"])
 def test_REACTOR_2_two_implementations_agree_on_what_no_record_can_say(payload: Callable[[int], Any]) -> None:
     twins, oak = reacting_fleet(["$payload", ["$payload"]])

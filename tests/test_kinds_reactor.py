@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.kinds import event, mapping, reactor
-from orxaq_mesh.kinds.reactor import MAX_DEPTH, Due, Reactors, body_of, reactors
+from orxaq_mesh.kinds.reactor import DUE_EPOCHS, MAX_DEPTH, MAX_FOLLOW_UPS, Due, Reactors, body_of, reactors
 from orxaq_mesh.reacting import Reacting
 from orxaq_mesh.record import Record, Value, canonical
 from tests.builder import Pen, Trunk
@@ -183,9 +183,12 @@ def test_REACTOR_1_a_mapping_holds_for_events_from_then_on_until_the_next_versio
     do(trunk, says(trunk.oak, "heartbeat", "changed"), reacts(trunk.oak, TICK, version=3))
     assert mapped(trunk).due == {}
     do(trunk, says(trunk.oak, "heartbeat", "changed"))
-    first = the_due(trunk).id
-    do(trunk, reacts(trunk.oak, version=4), says(trunk.oak, "heartbeat", "changed"))
-    assert set(mapped(trunk).due) == {first}
+    body = body_of(the_due(trunk))
+    do(trunk, reacts(trunk.oak, TICK, version=1, name="others"))
+    assert len(mapped(trunk).due) == 1
+    do(trunk, reacts(trunk.oak, version=4), says(trunk.oak, "tick", "requested"))
+    assert (mapped(trunk).due, mapped(trunk).chains) == ({}, {})
+    assert trunk.verdict(trunk.oak.write("event.publish", **body)).rule == "REACTOR-2"
     assert trunk.verdict(reacts(trunk.pens["elm"], TICK, version=5)).rule == "NODE-3"
     low = reacts(trunk.oak, TICK, version=4)
     assert "has version 4" in kinds.words(trunk.ledger.state, low, trunk.verdict(low)).what
@@ -216,6 +219,103 @@ def test_REACTOR_4_two_mappings_that_answer_each_other_come_to_an_end() -> None:
         do(trunk, trunk.oak.write("event.publish", **body_of(the_due(trunk))))
     assert mapped(trunk).due == {}
     assert sum(trunk.ledger.state.slices["event"].values()) == MAX_DEPTH + 1 == 17
+
+
+@pytest.mark.parametrize("rules", [1, 3, 100])
+def test_REACTOR_4_one_event_has_at_most_64_follow_ups_in_all(rules: int) -> None:
+    trunk = fleet()
+    again = {"on": {"topic": "t"}, "give": {"event": {"topic": "t", "type": "x", "payload": 1}}}
+    do(trunk, reacts(trunk.oak, *[again] * rules), says(trunk.oak, "t", "x"))
+    written = 0
+    while due := list(mapped(trunk).due.values()):
+        assert {one.root for one in due} == set(mapped(trunk).chains)
+        do(trunk, *(trunk.oak.write("event.publish", **body_of(one)) for one in due))
+        written += len(due)
+    assert written == (MAX_DEPTH if rules == 1 else MAX_FOLLOW_UPS)
+    assert mapped(trunk).chains == {}
+    do(trunk, says(trunk.oak, "t", "x"), says(trunk.oak, "t", "x"))
+    assert len(mapped(trunk).due) == min(2 * rules, 2 * MAX_FOLLOW_UPS)
+
+
+def test_REACTOR_5_what_nobody_writes_for_64_epochs_is_due_no_longer() -> None:
+    trunk = fleet()
+    body = due_event(trunk)
+    state = fold.restore(fold.snapshot(trunk.ledger.state))
+    since = reactors(state).due[body["reaction"]].since
+    record = trunk.oak.write("event.publish", **body)
+    for epoch, rule in ((since + DUE_EPOCHS, "EVENT-1"), (since + DUE_EPOCHS + 1, "REACTOR-2")):
+        late = fold.copy(state)
+        reactor.open_epoch(late, kinds.Moment(epoch))
+        assert kinds.judge(late, record, kinds.Moment(epoch))[0].rule == rule
+    assert (reactors(late).due, reactors(late).chains) == ({}, {})
+    assert len(reactors(state).due) == 1
+
+
+def test_REACTOR_5_only_what_is_too_old_ends_also_behind_a_snapshot() -> None:
+    trunk = fleet()
+    do(trunk, reacts(trunk.oak, TICK))
+    for _ in range(6):
+        do(trunk, says(trunk.oak, "heartbeat", "changed"))
+    state = fold.restore(fold.snapshot(trunk.ledger.state))
+    since = sorted(due.since for due in reactors(state).due.values())
+    reactor.open_epoch(state, kinds.Moment(since[2] + DUE_EPOCHS + 1))
+    assert sorted(due.since for due in reactors(state).due.values()) == since[3:]
+
+
+@pytest.mark.parametrize(
+    ("address", "count"),
+    [
+        ({"to": "oak"}, 1),
+        ({"to": "nobody"}, 0),
+        ({"to": "owl"}, 0),
+        ({"to": "gum"}, 0),
+        ({"to": "oak", "holder": "leader"}, 0),
+        ({}, 0),
+        ({"capability": "gpu"}, 1),
+    ],
+)
+def test_LIVE_what_is_for_nobody_who_may_act_is_not_due(address: Value, count: int) -> None:
+    trunk = fleet()
+    trunk.admit("owl", "observer")
+    gum = trunk.admit("gum")
+    trunk.seal(trunk.oak.write("node.revoke", log=gum.log, reason="dead"))
+    give = {"command": {"name": "scale", **address}}
+    do(trunk, reacts(trunk.oak, {"on": {"topic": "lanes"}, "give": give}), says(trunk.oak, "lanes", "x"))
+    assert len(mapped(trunk).due) == count
+
+
+def test_LIVE_nobody_tries_to_write_what_is_for_a_node_that_was_revoked_since() -> None:
+    trunk = fleet()
+    ash = trunk.pens["ash"]
+    give = {"command": {"name": "scale", "to": "ash"}}
+    do(trunk, reacts(trunk.oak, {"on": {"topic": "lanes"}, "give": give}), says(trunk.oak, "lanes", "x"))
+    elm = Reacting("elm")
+    elm.stays = True
+    assert (len(elm.wishes(trunk.ledger.state, [], 0, 0)), elm.left(trunk.ledger.state)) == (1, 1)
+    trunk.seal(trunk.oak.write("node.revoke", log=ash.log, reason="dead"))
+    assert len(mapped(trunk).due) == 1
+    assert (elm.wishes(trunk.ledger.state, [], 0, 0), elm.left(trunk.ledger.state)) == ([], 0)
+
+
+def test_LIVE_a_turn_is_reckoned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk = fleet()
+    due_event(trunk)
+    elm, asked = Reacting("elm"), list[str]()
+    elm.stays = True
+
+    def third(self: Reacting, state: kinds.State, due: Due) -> int:
+        asked.append(due.id)
+        return 2
+
+    monkeypatch.setattr(Reacting, "_place", third)
+    for now_ms in range(5):
+        assert not elm.wishes(trunk.ledger.state, [], now_ms, 1000)
+    assert len(asked) == 1
+    assert elm.wishes(trunk.ledger.state, [], 5000, 1000)
+    elm.drop(the_due(trunk).id, trunk.ledger.state.seal)
+    assert not elm.wishes(trunk.ledger.state, [], 5000, 1000)
+    do(trunk, says(trunk.oak, "other", "x"))
+    assert elm.wishes(trunk.ledger.state, [], 5000, 1000)
 
 
 @pytest.mark.parametrize("payload", [{"lane": "x" * 65_000}, {"lane": 5}, {"lane": "no name"}, {"lane": None}])

@@ -13,7 +13,7 @@ from orxaq_mesh.kinds.command import command_id
 from orxaq_mesh.kinds.dag import steps_of
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.kinds.reactor import body_of, reactors
-from orxaq_mesh.kinds.work import COMMAND, TASK, may_do, work
+from orxaq_mesh.kinds.work import COMMAND, TASK, may_do, origin, work
 
 Body = dict[str, Any]
 NAMES = ("oak", "elm", "ash", "fir", "nobody")
@@ -69,7 +69,14 @@ class Toil:
             body |= {"lease": "leader", "queue": self.chance(0.5)}
         elif self.chance(0.03):
             body["queue"] = True
-        return "lease.acquire", body
+        return "lease.acquire", body | self.of(state, name)
+
+    def of(self, state: State, name: str) -> Body:
+        """The order that a claim is for: its own mostly, or another one's."""
+        item = work(state).items.get(name)
+        if item is None or self.chance(0.5):
+            return {}
+        return {"of": origin(state, item) if self.chance(0.9) else self.dice.choice(self.told)}
 
     def held(self, state: State, who: str, of: str = "") -> Body | None:
         """What a record under one of the leases that this node holds names; now and then another's, or a wrong token."""
@@ -125,7 +132,8 @@ class Toil:
         last = lease.leases(state).by_name[under["lease"]].last if self.chance(0.9) else self.told[-1]
         watched = self.dice.choice((60_000, 60_000, 90_000, 10))
         body = {**under, "session": self.dice.choice("st"), "last": last, "watched_ms": watched, **self.ask(state)}
-        return "lease.take", body | ({"queue": True} if self.chance(0.1) else {})
+        queue = {"queue": True} if self.chance(0.1) else {}
+        return "lease.take", body | queue | self.of(state, under["lease"])
 
     # Offers, the breaker.
 

@@ -64,9 +64,10 @@ class Twins:
         owners = {item.name: (owner(self.ours, item), item.backoff_ms) for item in live}
         dags = {dag.name: (dag.author, dag.record, dag.missing) for dag in part.dags.values()}
         is_open = bool(part.breaker.since), part.breaker.failures, part.breaker.guards
-        due = {due.id: (due.kind, body_of(due), due.under, due.depth) for due in react.due.values()}
+        due = {due.id: (due.kind, body_of(due), due.under, due.depth, due.root) for due in react.due.values()}
+        chains = {root: chain.had for root, chain in react.chains.items()}
         held = {one.name: (one.holder, one.session, one.token, one.last) for one in leases(self.ours).by_name.values()}
-        return [jobs, owners, dags, is_open, due, {name: one for name, one in held.items() if one[0]}]
+        return [jobs, owners, dags, is_open, due, chains, {name: one for name, one in held.items() if one[0]}]
 
     def of_theirs(self) -> list[Any]:
         part = self.theirs.work
@@ -74,7 +75,8 @@ class Twins:
         jobs = [*tasks, *part.commands.values()]
         live = {job.name: (part.owner(job) or "", job.pause) for job in jobs if job.state not in FINAL}
         dags = {name: (dag.author, dag.record, dag.missing) for name, dag in part.dags.items()}
-        due = {id_: (due.kind, due.body, due.lease or "", due.depth) for id_, due in self.theirs.reactors.due.items()}
+        react = self.theirs.reactors
+        due = {id_: (due.kind, due.body, due.lease or "", due.depth, due.root) for id_, due in react.due.items()}
         held = {name: (one.holder, one.session, one.token, one.last) for name, one in self.theirs.leases.items()}
         is_open = part.is_open, part.failures, part.guards
         return [
@@ -83,6 +85,7 @@ class Twins:
             dags,
             is_open,
             due,
+            react.chains,
             {name: one for name, one in held.items() if one[0]},
         ]
 

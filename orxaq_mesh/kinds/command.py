@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from orxaq_mesh.kinds import lease, node, reactor, work
 from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Effect, Kind, Moment, Row, State, Verdict, Words, no_part
-from orxaq_mesh.kinds.work import CANCELLED, COMMAND, FAILED, NOOP, READY, REFUSED_, SUCCEEDED, Item
+from orxaq_mesh.kinds.work import ADDRESSES, CANCELLED, COMMAND, FAILED, NOOP, READY, REFUSED_, SUCCEEDED, Item
 from orxaq_mesh.record import Record, Value, canonical, line_id
 from orxaq_mesh.rules import Rule
 
@@ -60,7 +60,6 @@ RULES = (
     ),
 )
 
-ADDRESSES = ("to", "capability", "holder")
 _CONTENT = ("name", "args", *ADDRESSES, "again", "cause", "reaction")
 
 
@@ -78,8 +77,7 @@ def item_of(state: State, body: Value) -> Item | None:
 
 
 def _badly_addressed(state: State, record: Record, moment: Moment) -> bool:
-    named = [field for field in ADDRESSES if field in record.body]
-    return len(named) != 1 or ("to" in record.body and not node.may_write(state, record.body["to"]))
+    return work.badly_addressed(state, record.body)
 
 
 def _known(state: State, record: Record, moment: Moment) -> bool:

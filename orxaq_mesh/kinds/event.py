@@ -36,8 +36,8 @@ def _count(state: State, record: Record, moment: Moment) -> None:
     topics = state.slices[NAME]
     topic = record.body["topic"]
     topics[topic] = topics.get(topic, 0) + 1
-    due = reactor.written(state, record)
-    reactor.heard(state, record, node.members(state).by_log[record.log].name, moment, due)
+    reactor.heard(state, record, node.members(state).by_log[record.log].name, moment)
+    reactor.written(state, record)
 
 
 CASES: Mapping[str, Case] = {

@@ -11,12 +11,14 @@ Laws: ONCE, in content: a follow-up's id is a hash of the mapping's name and ver
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from orxaq_mesh import schema
-from orxaq_mesh.kinds import node
+from orxaq_mesh.kinds import node, work
 from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
 from orxaq_mesh.kinds.mapping import flaw, follows
 from orxaq_mesh.kinds.shelf import Shelf
@@ -26,6 +28,10 @@ from orxaq_mesh.rules import Rule
 NAME = "reactor"
 MAX_DEPTH = 16
 """How long a chain of follow-ups of follow-ups may be."""
+MAX_FOLLOW_UPS = 64
+"""How many follow-ups one event may have, those of its follow-ups among them."""
+DUE_EPOCHS = 64
+"""For how long a follow-up is due that nobody writes."""
 MAX_BODY_BYTES = MAX_LINE_BYTES - 2048
 """Of a follow-up: the envelope, a lease and a key still have room in its line."""
 
@@ -36,7 +42,8 @@ RULES = (
         "REACTOR-1",
         "A mapping has a version",
         "A reactor's mapping is published by an admin, with a version that is higher than the one before and rules of which "
-        "each gives one command or one event. It holds for events from then on; one without rules ends it.",
+        "each gives one command or one event. It holds for events from then on, and ends what was due by the version before; "
+        "one without rules ends it.",
         "Every follow-up must say by which text it came about.",
         "mesh reactor publish examples/follow-ups.yaml",
     ),
@@ -44,7 +51,7 @@ RULES = (
         "REACTOR-2",
         "One event, one follow-up",
         "An applied event for which a rule of a mapping holds makes its follow-up due, if a record can say what the rule "
-        "gives, under an id that is a hash of mapping, version, rule and event. The first record that carries this id and says exactly what the rule gives is "
+        "gives and its address may act, under an id that is a hash of mapping, version, rule and event. The first record that carries this id and says exactly what the rule gives is "
         "the follow-up; the next ones are noops; one that says something else is refused.",
         "However many nodes see the event, there is one command.",
         "oak, elm and ash all see heartbeat/changed; the ledger has one tick/requested",
@@ -60,9 +67,18 @@ RULES = (
     Rule(
         "REACTOR-4",
         "Chains end",
-        f"A follow-up may have follow-ups, {MAX_DEPTH} deep; what is deeper is not due.",
-        "Two mappings that answer each other would keep the fleet busy for ever.",
+        f"A follow-up may have follow-ups, {MAX_DEPTH} deep, and one event {MAX_FOLLOW_UPS} in all; what is deeper or "
+        "more is not due.",
+        "Two mappings that answer each other would keep the fleet busy for ever, and three rules that answer themselves "
+        "would make forty million records of one.",
         "ping -> pong -> ping: ends",
+    ),
+    Rule(
+        "REACTOR-5",
+        "What nobody writes ends",
+        f"A follow-up that was not written within {DUE_EPOCHS} epochs is due no longer.",
+        "What no node may or can write would weigh on every node for ever; and what is that late is of another time.",
+        "a restart of a node that was revoked an hour ago is not written when it is admitted again next year",
     ),
 )
 
@@ -72,6 +88,8 @@ class Due(NamedTuple):
 
     Attributes:
         kind, body: the record that it is to be.
+        since: the epoch in which it became due.
+        root: the event with which its chain began.
         by: whose words it is made of: of the event, and of the mapping. Who writes it only passes it on.
     """
 
@@ -82,7 +100,16 @@ class Due(NamedTuple):
     under: str
     depth: int
     since: int
-    by: tuple[str, ...] = ()
+    mapping: str
+    root: str
+    by: tuple[str, ...]
+
+
+class Chain(NamedTuple):
+    """What an event brought about: how many follow-ups it has had in all, and how many of these are due."""
+
+    had: int = 0
+    due: int = 0
 
 
 class Rules(NamedTuple):
@@ -95,11 +122,15 @@ class Rules(NamedTuple):
 
 
 class Reactors:
-    """The family's slice. `done`: the ids of follow-ups that were written."""
+    """The family's slice. `due`: in the order of their epochs. `chains`: of the events of which something is due.
+
+    `done`: the ids of follow-ups that were written.
+    """
 
     def __init__(self) -> None:
         self.mappings: dict[str, Rules] = {}
         self.due: dict[str, Due] = {}
+        self.chains: dict[str, Chain] = {}
         self.done: Shelf[str] = Shelf()
 
 
@@ -108,15 +139,18 @@ def reactors(state: State) -> Reactors:
     return part
 
 
-def heard(state: State, record: Record, who: str, moment: Moment, due: Due | None) -> None:
-    """REACTOR-2: an event was applied; what follows from it is due. `due`: what it followed from itself."""
+def heard(state: State, record: Record, who: str, moment: Moment) -> None:
+    """REACTOR-2: an event was applied; what follows from it is due. A follow-up is heard before it is written."""
     part = reactors(state)
-    depth, by = (due.depth, due.by) if due is not None else (0, (who,))
+    before = part.due.get(record.body.get("reaction", ""))
+    depth, root, by = (before.depth, before.root, before.by) if before is not None else (0, record.id, (who,))
     if depth >= MAX_DEPTH or not part.mappings:
         return
     facts = {**{f: record.body[f] for f in ("topic", "type", "payload")}, "cause": record.id, "node": who}
     for name, mapping in sorted(part.mappings.items()):
         for number, rule in enumerate(mapping.rules):
+            if part.chains.get(root, Chain()).had >= MAX_FOLLOW_UPS:
+                return
             given = follows(rule, facts)
             if given is None:
                 continue
@@ -124,17 +158,39 @@ def heard(state: State, record: Record, who: str, moment: Moment, due: Due | Non
             ((what, body),) = given.items()
             kind = "command.issue" if what == "command" else "event.publish"
             authors = tuple(sorted({*by, mapping.by}))
-            next_ = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch, authors)
-            if _can_be_said(next_):
-                part.due[id_] = next_
+            due = Due(id_, kind, body, record.id, rule.get("under", ""), depth + 1, moment.epoch, name, root, authors)
+            if _can_be_said(state, due):
+                _begin(part, due)
 
 
-def _can_be_said(due: Due) -> bool:
-    """Whether a record can say this: what an event's payload was filled in with may be too long, too deep, of a wrong type."""
-    body = body_of(due) | ({"until": 1} if due.kind == "command.issue" else {})
+def _begin(part: Reactors, due: Due) -> None:
+    part.due[due.id] = due
+    had, now = part.chains.get(due.root, Chain())
+    part.chains[due.root] = Chain(had + 1, now + 1)
+
+
+def _end(part: Reactors, id_: str) -> Due | None:
+    """It is due no longer, if it was; an event of which nothing is due any more can have no more follow-ups."""
+    due = part.due.pop(id_, None)
+    if due is not None:
+        had, now = part.chains.pop(due.root)
+        if now > 1:
+            part.chains[due.root] = Chain(had, now - 1)
+    return due
+
+
+def _can_be_said(state: State, due: Due) -> bool:
+    """Whether a record can say this: what an event's payload was filled in with may be too long, too deep, of a wrong type.
+
+    And whether there is one address, and who is named there may act.
+    """
+    is_command = due.kind == "command.issue"
+    body = body_of(due) | ({"until": 1} if is_command else {})
     if _is_vast(body) or type_flaw(body, depth=2) is not None:
         return False
-    return len(canonical(body)) < MAX_BODY_BYTES and schema.fits_body(due.kind, body)
+    if len(canonical(body)) >= MAX_BODY_BYTES or not schema.fits_body(due.kind, body):
+        return False
+    return not is_command or not work.badly_addressed(state, body)
 
 
 def _is_vast(body: Value) -> bool:
@@ -181,7 +237,7 @@ def is_leaders(state: State, record: Record, moment: Moment) -> bool:
 def written(state: State, record: Record) -> Due | None:
     """A follow-up was written: it is due no longer. None for what follows from nothing."""
     part = reactors(state)
-    due = part.due.pop(record.body.get("reaction", ""), None)
+    due = _end(part, record.body.get("reaction", ""))
     if due is not None:
         part.done[due.id] = record.id
     return due
@@ -200,9 +256,10 @@ def _flaw(record: Record) -> str:
 
 def _publish(state: State, record: Record, moment: Moment) -> None:
     body = record.body
-    who = node.members(state).by_log[record.log].name
-    mapping = Rules(body["version"], record.id, tuple(body["rules"]), who)
-    reactors(state).mappings[body["reactor"]] = mapping
+    part, name, who = reactors(state), body["reactor"], node.members(state).by_log[record.log].name
+    part.mappings[name] = Rules(body["version"], record.id, tuple(body["rules"]), who)
+    for id_ in [due.id for due in part.due.values() if due.mapping == name]:
+        _end(part, id_)
 
 
 CASES: Mapping[str, Case] = {
@@ -226,6 +283,7 @@ def dump(part: Reactors) -> Any:
     return {
         "mappings": [[name, m.version, m.record, list(m.rules), m.by] for name, m in sorted(part.mappings.items())],
         "due": [list(due) for _, due in sorted(part.due.items())],
+        "chains": [[root, chain.had] for root, chain in sorted(part.chains.items())],
         "done": sorted(part.done.items()),
     }
 
@@ -233,7 +291,10 @@ def dump(part: Reactors) -> Any:
 def load(data: Any) -> Reactors:
     part = Reactors()
     part.mappings = {name: Rules(version, id_, tuple(rules), by) for name, version, id_, rules, by in data["mappings"]}
-    part.due = {due[0]: Due(*due)._replace(by=tuple(due[-1])) for due in data["due"]}
+    due = (Due(*due)._replace(by=tuple(due[-1])) for due in data["due"])
+    part.due = {one.id: one for one in sorted(due, key=lambda one: one.since)}
+    left = Counter(one.root for one in part.due.values())
+    part.chains = {root: Chain(had, left[root]) for root, had in data["chains"]}
     part.done = Shelf((id_, record) for id_, record in data["done"])
     return part
 
@@ -241,11 +302,15 @@ def load(data: Any) -> Reactors:
 def copy(part: Reactors) -> Reactors:
     twin = Reactors()
     twin.mappings, twin.due, twin.done = dict(part.mappings), dict(part.due), part.done.copy()
+    twin.chains = dict(part.chains)
     return twin
 
 
 def open_epoch(state: State, moment: Moment) -> None:
-    """Nothing of reactors changes by an epoch's beginning."""
+    """REACTOR-5: what has been due for too long is due no longer."""
+    part = reactors(state)
+    for due in list(takewhile(lambda due: due.since + DUE_EPOCHS < moment.epoch, part.due.values())):
+        _end(part, due.id)
 
 
 def gone(state: State, node: str, moment: Moment) -> None:

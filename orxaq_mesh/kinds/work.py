@@ -25,6 +25,8 @@ from orxaq_mesh.rules import Rule
 
 NAME = "work"
 TASK, COMMAND = "task:", "command:"
+ADDRESSES = ("to", "capability", "holder")
+"""For whom a command is: one of these."""
 AGING_EPOCHS = 8
 """One step of priority is worth so many epochs of having been ready."""
 FAILURES_IN_ROW = 5
@@ -279,6 +281,12 @@ def author(state: State, item: Item) -> str:
     """Who ordered it: its DAG's author, or who issued the command."""
     dag = work(state).dags.get(item.dag)
     return dag.author if dag is not None else str(item.order.get("by", ""))
+
+
+def badly_addressed(state: State, body: Value) -> bool:
+    """COMMAND-1: whether a command's address is none, or not one."""
+    named = [field for field in ADDRESSES if field in body]
+    return len(named) != 1 or ("to" in body and not node.may_write(state, body["to"]))
 
 
 def authors(state: State, item: Item) -> tuple[str, ...]:
@@ -539,6 +547,8 @@ def refusal_words(state: State, rule: str, name: str, who: str) -> tuple[str, st
     if rule == "BREAKER-1":
         return _breaker_words(part.breaker), "mesh breaker show"
     if item is None or rule == "TASK-2":
+        if item is not None and item.state == READY:
+            return f"{name} is ready, but this claim is for another order, or asks to queue", "mesh dag list"
         return f"{name} is not ready: {item_words(item, name)}", "mesh dag list"
     needs = f"the capability {item.capability}" if item.capability else f"the holder of {item.holder}"
     texts = {

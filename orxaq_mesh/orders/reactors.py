@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orxaq_mesh.errors import Usage
-from orxaq_mesh.kinds.command import ADDRESSES
+from orxaq_mesh.kinds.work import ADDRESSES
 from orxaq_mesh.orders import source as sources
 from orxaq_mesh.orders.forms import explain, near
 from orxaq_mesh.orders.source import Path_, Source

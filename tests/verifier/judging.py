@@ -75,6 +75,7 @@ class State:
         for lease in self.leases.values():
             if not lease.holder and lease.queue and lease.token < epoch:
                 lease.vacate(epoch)
+        self.reactors.open(epoch)
 
     def close(self, seal: Seal, judged: list[tuple[Record, list[str]]]) -> None:
         """11. The digest."""
@@ -282,24 +283,26 @@ class State:
     def publish(self, record: Record, epoch: int) -> list[str]:
         if verdict := self.reactors.verdict(record):
             return verdict
-        depth = self.reactors.write(record.body)
-        self.reactors.hear(record, self.members[record.log].name, depth)
+        self.reactors.hear(record, self.members[record.log].name, epoch, self.writers())
+        self.reactors.write(record.body)
         return yes("EVENT-1", "published")
 
     def map(self, record: Record, epoch: int) -> list[str]:
         name, version, rules = (record.body[key] for key in ("reactor", "version", "rules"))
         if version <= self.reactors.mappings.get(name, (0, []))[0] or not all(map(is_sound, rules)):
             return no("REACTOR-1")
-        self.reactors.mappings[name] = (version, rules)
+        self.reactors.publish(name, version, rules)
         return yes("REACTOR-1", "published")
+
+    def writers(self) -> set[str]:
+        bearers = [self.members[log] for log in self.bearers.values()]
+        return {bearer.name for bearer in bearers if {"admin", "node"} & bearer.roles}
 
     def do_work(self, record: Record, epoch: int) -> list[str]:
         if record.kind == "command.issue" and (verdict := self.reactors.verdict(record)):
             return verdict
         member = self.members[record.log]
-        bearers = [self.members[log] for log in self.bearers.values()]
-        writers = {bearer.name for bearer in bearers if {"admin", "node"} & bearer.roles}
-        verdict = self.work.judge(record, epoch, member.name, "admin" in member.roles, writers)
+        verdict = self.work.judge(record, epoch, member.name, "admin" in member.roles, self.writers())
         if verdict[2] == "issued":
             self.reactors.write(record.body)
         return verdict

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lines import BODIES, Record, Unsound, canonical, fits, sha256, walk
+from working import is_addressed
 
 MAY_GIVE = {
     "command": {"name", "args", "to", "capability", "holder", "priority", "reason"},
@@ -121,6 +123,9 @@ class Due(NamedTuple):
     body: dict[str, Any]
     lease: str | None
     depth: int
+    since: int
+    mapping: str
+    root: str
 
 
 class Reactors:
@@ -128,24 +133,39 @@ class Reactors:
         self.mappings: dict[str, tuple[int, list[Any]]] = {}
         self.due: dict[str, Due] = {}
         self.written: set[str] = set()
+        self.chains: dict[str, int] = {}
 
-    def hear(self, record: Record, node: str, depth: int) -> None:
+    def hear(self, record: Record, node: str, epoch: int, writers: set[str]) -> None:
         facts = {key: record.body[key] for key in ("topic", "type", "payload")} | {"cause": record.id, "node": node}
-        for name, (version, rules) in self.mappings.items() if depth < 16 else ():
+        before = self.due.get(record.body.get("reaction", ""))
+        depth, root = (before.depth, before.root) if before else (0, record.id)
+        for name, (version, rules) in sorted(self.mappings.items()) if depth < 16 else ():
             for number, rule in enumerate(rules):
                 if gave := given(rule, facts):
                     id_ = sha256(f"{name}@{version} {number} {record.id}".encode())[:32]
                     kind = {"command": "command.issue", "event": "event.publish"}[gave[0]]
                     body = {**gave[1], "cause": record.id, "reaction": id_}
-                    if can_say(kind, body):
-                        self.due[id_] = Due(kind, body, rule.get("under"), depth + 1)
+                    if self.chains.get(root, 0) < 64 and can_say(kind, body, writers):
+                        self.due[id_] = Due(kind, body, rule.get("under"), depth + 1, epoch, name, root)
+                        self.chains[root] = self.chains.get(root, 0) + 1
 
-    def write(self, body: dict[str, Any]) -> int:
-        """A record was applied: if it is a follow-up that was due, it is written. Its depth."""
-        due = self.due.pop(body.get("reaction", ""), None)
-        if due:
+    def write(self, body: dict[str, Any]) -> None:
+        """A record was applied: if it is a follow-up that was due, it is written."""
+        if body.get("reaction") in self.due:
             self.written.add(body["reaction"])
-        return due.depth if due else 0
+            self.keep(lambda id_, due: id_ != body["reaction"])
+
+    def keep(self, stays: Callable[[str, Due], bool]) -> None:
+        self.due = {id_: due for id_, due in self.due.items() if stays(id_, due)}
+        roots = {due.root for due in self.due.values()}
+        self.chains = {root: had for root, had in self.chains.items() if root in roots}
+
+    def publish(self, name: str, version: int, rules: list[Any]) -> None:
+        self.mappings[name] = (version, rules)
+        self.keep(lambda id_, due: due.mapping != name)
+
+    def open(self, epoch: int) -> None:
+        self.keep(lambda id_, due: due.since >= epoch - 64)
 
     def verdict(self, record: Record) -> list[str] | None:
         body = record.body
@@ -162,10 +182,12 @@ class Reactors:
         return None
 
 
-def can_say(kind: str, body: dict[str, Any]) -> bool:
+def can_say(kind: str, body: dict[str, Any], writers: set[str]) -> bool:
     whole = {**body, "until": 1} if kind == "command.issue" else body
     try:
         walk(whole, 2)
     except Unsound:
         return False
-    return fits(whole, BODIES[kind]) and len(canonical(whole)) < 63_488
+    if not fits(whole, BODIES[kind]) or len(canonical(whole)) >= 63_488:
+        return False
+    return kind == "event.publish" or is_addressed(body, writers)

@@ -10,6 +10,7 @@ from lines import Record, canonical
 
 MET, VAIN = ("succeeded", "noop", "skipped"), ("failed", "blocked", "cancelled")
 COMMAND = ("name", "args", "to", "capability", "holder", "again", "cause", "reaction")
+ADDRESSES = ("to", "capability", "holder")
 PHASES = {"before": "before", "commands": "run", "after": "after", "rollback": "rollback"}
 OUTCOMES = {"applied": "succeeded"}
 
@@ -23,6 +24,10 @@ def steps(order: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, phase in PHASES.items():
         yield from ((step["name"], phase) for step in order.get(key, []))
     yield from ((name, "run") for name in order.get("receipts", []))
+
+
+def is_addressed(body: dict[str, Any], writers: set[str]) -> bool:
+    return sum(key in body for key in ADDRESSES) == 1 and ("to" not in body or body["to"] in writers)
 
 
 def is_dag(tasks: list[Any]) -> bool:
@@ -95,6 +100,11 @@ class Work:
     def dag_of(self, job: Job) -> Dag | None:
         return self.dags[job.name[5:].partition("/")[0]] if job.name.startswith("task:") else None
 
+    def record_of(self, job: Job) -> Any:
+        """The record that ordered it."""
+        dag = self.dag_of(job)
+        return dag.record if dag else job.order["record"]
+
     def holder(self, lease: str) -> str:
         return self.leases[lease].holder if lease in self.leases else ""
 
@@ -115,6 +125,8 @@ class Work:
         if self.is_open:
             return "BREAKER-1"
         if job is None or job.state not in ("ready", "running") or record.body.get("queue"):
+            return "TASK-2"
+        if record.body.get("of", self.record_of(job)) != self.record_of(job):
             return "TASK-2"
         if not self.may_do(job, node):
             return "TASK-3"
@@ -282,8 +294,7 @@ class Work:
     # Commands.
 
     def command_issue(self, body: Any) -> list[str]:
-        address = [key for key in ("to", "capability", "holder") if key in body]
-        if len(address) != 1 or ("to" in body and body["to"] not in self.writers):
+        if not is_addressed(body, self.writers):
             return no("COMMAND-1")
         content = canonical({key: body[key] for key in COMMAND if key in body})
         name = "command:" + sha256(content).hexdigest()[:16]
@@ -291,7 +302,13 @@ class Work:
             return yes("COMMAND-2", "noop")
         if self.is_open:
             return no("BREAKER-1")
-        self.commands[name] = Job(name, "ready", self.epoch, {"by": self.node}, **{address[0]: body[address[0]]})
+        self.commands[name] = Job(
+            name,
+            "ready",
+            self.epoch,
+            {"by": self.node, "record": self.id},
+            **{key: body[key] for key in ADDRESSES if key in body},
+        )
         return yes("COMMAND-1", "issued")
 
     def command_finish(self, body: Any) -> list[str]:
