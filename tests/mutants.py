@@ -404,6 +404,18 @@ MUTANTS |= {
         "part.due.get(",
         noticed_by=lambda: test_kinds_reactor.test_C3_one_event_seen_by_n_nodes_is_one_command(3),
     ),
+    "a follow-up is due for ever": Mutant(
+        reactor.open_epoch,
+        "due.since + DUE_EPOCHS < moment.epoch",
+        "False",
+        noticed_by=test_kinds_reactor.test_REACTOR_5_what_nobody_writes_for_64_epochs_is_due_no_longer,
+    ),
+    "a noop passes a guard": Mutant(
+        dag.lacking,
+        'phase == "before" or ',
+        "",
+        noticed_by=lambda: test_kinds_dag.test_TASK_7_no_noop_behind_a_bad_receipt_or_past_a_guard_before({}, "clean"),
+    ),
     "a follow-up says anything": Mutant(
         reactor.is_not_due,
         " or canonical(said) != canonical(body_of(due))",
