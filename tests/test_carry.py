@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orxaq_mesh import carry
-from orxaq_mesh.cli.carry import _lines, _write
+from orxaq_mesh.cli.carry import _lines, write_export
 from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable, Usage
 from orxaq_mesh.mesh import Mesh
 from orxaq_mesh.record import canonical
@@ -229,12 +229,12 @@ def test_C27_an_export_replaces_an_older_one_only_when_it_is_whole(tmp_path: Pat
     place.write_bytes(b"the older one\n")
     link.symlink_to(place)
     with pytest.raises(InvalidLedger, match="went away"):
-        _write(place, torn())
+        write_export(place, torn())
     for nowhere in (tmp_path, tmp_path / "none" / "x"):
         with pytest.raises(MeshFault, match="cannot write"):
-            _write(nowhere, iter(LINES))
+            write_export(nowhere, iter(LINES))
     assert place.read_bytes() == b"the older one\n"
-    assert _write(link, iter(LINES)) == len(LINES) - 2
+    assert write_export(link, iter(LINES)) == len(LINES) - 2
     assert (link.is_symlink(), place.read_bytes()) == (True, WHOLE)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["fleet.ndjson", "link"]
 
