@@ -112,8 +112,10 @@ def nightly(fleet: Fleet, node: str, night: str, *argv: str) -> int:
     """nightly.sh as if it were another night; cron gets no mail unless something is wrong."""
     command = fleet.folder / night / "date"
     command.parent.mkdir(exist_ok=True)
-    command.write_text(f"#!/bin/sh\necho {night}\n")
-    command.chmod(0o755)
+    made = command.with_name(f"date-{node}")  # two laptops at once: neither may see half a program
+    made.write_text(f"#!/bin/sh\necho {night}\n")
+    made.chmod(0o755)
+    made.replace(command)
     path = f"{command.parent}{os.pathsep}{fleet.environ(node)['PATH']}"
     done = fleet.run(node, str(EXAMPLES / "nightly.sh"), *argv, PATH=path)
     assert bool(done.stdout + done.stderr) is (done.returncode > 1), done

@@ -101,7 +101,9 @@ class Fork:
             crowd.trunk.seal(*(record for run in late.values() for record in run), by=self.dice.choice(by))
         heads = crowd.trunk.ledger.state.heads
         sound = {k: pen for k, pen in crowd.trunk.pens.items() if heads.get(pen.log) == (pen.seq, pen.prev)}
-        crowd.trunk.pens = {k: pen for k, pen in sound.items() if pen.name != "recovery" or pen is crowd.recovery}
+        mine = {k: pen for k, pen in sound.items() if pen.name != "recovery" or pen is crowd.recovery}
+        one_a_log = {pen.log: (k, pen) for k, pen in mine.items()}  # a log that no side wrote has a pen on each of them
+        crowd.trunk.pens = dict(one_a_log.values())
         play(crowd, epochs)
         return crowd.trunk.files
 

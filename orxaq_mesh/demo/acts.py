@@ -9,6 +9,7 @@ Knows not: how it is shown (`page`), what is proven from the ledger afterwards (
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -242,8 +243,9 @@ class RightSide(Side):
 
         def sleeps_soundly() -> bool:
             must(self.syncs[node].freeze(), f"{node}'s mesh-sync stands still")
-            if not list(self.hub.rglob("*.lock")):
-                return True
+            with contextlib.suppress(FileNotFoundError):  # a folder of the hub that went away meanwhile: look again
+                if not list(self.hub.rglob("*.lock")):
+                    return True
             self.syncs[node].wake()
             return False
 
