@@ -280,26 +280,18 @@ class Mesh:
             raise answer.error
         return answer
 
-    def ask_all(
-        self, asked: Sequence[tuple[str, dict[str, Any]]], *, work: dict[str, Any] | None = None
-    ) -> list[Answer]:
+    def ask_all(self, asked: Sequence[tuple[str, dict[str, Any]]]) -> list[Answer]:
         """Bring several intents to their verdicts: signed in this order, pushed together.
 
         Args:
             asked: kinds and wishes.
-            work: ask for whatever is to be done, too (see `choosing`); its answer comes last, and may take its time.
 
         Raises:
             MeshError: hub, disk, configuration or ledger is at fault. A verdict is an answer, not an error.
         """
         from orxaq_mesh import sync
-        from orxaq_mesh.choosing import ANY_WORK
-        from orxaq_mesh.home.process import identify_self
 
-        intents = [_intent(kind, wish) for kind, wish in asked]
-        if work is not None:
-            intents.append(_intent("lease.acquire", {"lease": ANY_WORK, **work}, True, identify_self()))
-        answers = sync.ask(self.home, self.settings, *intents)
+        answers = sync.ask(self.home, self.settings, *(_intent(kind, wish) for kind, wish in asked))
         for answer in answers:
             if answer.error is not None:
                 raise answer.error

@@ -274,7 +274,7 @@ MUTANTS: dict[str, Mutant] = {
 MUTANTS |= {
     "a task is finished after it was taken over": Mutant(
         lease.under_current,
-        'lease.current(under.get("token"), _node(state, record), str(under["session"]))',
+        'lease.current(under.get("token"), node.name_of(state, record), str(under["session"]))',
         "bool(lease.holder)",
         noticed_by=test_kinds_dag.test_C20_finish_is_fenced_after_take,
     ),
@@ -318,7 +318,7 @@ MUTANTS |= {
     ),
     "anybody adds parts to a DAG": Mutant(
         dag._not_the_next_part,
-        " or dag.author != _name(state, record)",
+        " or dag.author != node.name_of(state, record)",
         "",
         noticed_by=test_kinds_dag.test_DAG_4_parts_come_in_order_once_and_from_their_author,
     ),

@@ -128,7 +128,7 @@ def about(body: Value) -> str:
 
 def once_key(state: State, record: Record) -> str:
     """The name of a record's idempotency key: keys of two nodes are two keys."""
-    return f"{node.members(state).by_log[record.log].name}/{record.body['once']}"
+    return f"{node.name_of(state, record)}/{record.body['once']}"
 
 
 UNTIL_EPOCHS = 16

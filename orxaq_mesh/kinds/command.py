@@ -84,20 +84,8 @@ def _known(state: State, record: Record, moment: Moment) -> bool:
     return item_of(state, record.body) is not None
 
 
-def _breaker_is_open(state: State, record: Record, moment: Moment) -> bool:
-    return bool(work.work(state).breaker.since)
-
-
-def _claimed(state: State, record: Record) -> Item | None:
-    return work.work(state).items.get(record.body["under"]["lease"])
-
-
 def _no_command(state: State, record: Record, moment: Moment) -> bool:
-    return not record.body["under"]["lease"].startswith(COMMAND) or _claimed(state, record) is None
-
-
-def _says(outcome: str) -> Case:
-    return lambda state, record, moment: bool(record.body["outcome"] == outcome)
+    return not record.body["under"]["lease"].startswith(COMMAND) or work.claim_of(state, record) is None
 
 
 def _not_ready(state: State, record: Record, moment: Moment) -> bool:
@@ -114,14 +102,14 @@ def _of_another(state: State, record: Record, moment: Moment) -> bool:
 CASES: Mapping[str, Case] = {
     "the address is none, or not one": _badly_addressed,
     "issued before": _known,
-    "the breaker is open": _breaker_is_open,
+    "the breaker is open": work.is_open,
     "a follow-up that was written before": reactor.is_noop,
     "no follow-up that is due": reactor.is_not_due,
     "a follow-up that is not under its lease": reactor.is_leaders,
     "no command's claim": _no_command,
-    "applied": _says("applied"),
-    "noop": _says(NOOP),
-    "refused": _says(REFUSED_),
+    "applied": work.says("applied"),
+    "noop": work.says(NOOP),
+    "refused": work.says(REFUSED_),
     "not ready": _not_ready,
     "neither its issuer nor an admin": _of_another,
     "otherwise": lambda state, record, moment: True,
@@ -132,7 +120,7 @@ CASES: Mapping[str, Case] = {
 
 
 def _issue(state: State, record: Record, moment: Moment) -> None:
-    body, who = record.body, node.members(state).by_log[record.log].name
+    body, who = record.body, node.name_of(state, record)
     order = {field: body[field] for field in ("name", "args") if field in body} | {"by": who, "record": record.id}
     address = {field: body[field] for field in ADDRESSES if field in body}
     name, priority = COMMAND + command_id(body), body.get("priority", 0)
@@ -145,7 +133,7 @@ def _issue(state: State, record: Record, moment: Moment) -> None:
 
 def _finish(to: str) -> Effect:
     def effect(state: State, record: Record, moment: Moment) -> None:
-        item = _claimed(state, record)
+        item = work.claim_of(state, record)
         assert item is not None
         lease.end(state, item.name)
         reason = ": ".join(record.body[field] for field in ("rule", "reason") if field in record.body)

@@ -167,17 +167,13 @@ def flaws(tasks: Iterable[Value]) -> str:
 # The cases of the table.
 
 
-def _name(state: State, record: Record) -> str:
-    return node.members(state).by_log[record.log].name
-
-
 def _dag(state: State, record: Record) -> Dag | None:
     return work.work(state).dags.get(record.body["dag"])
 
 
 def _taken(state: State, record: Record, moment: Moment) -> bool:
     dag = _dag(state, record)
-    return dag is not None and dag.is_open and not (dag.missing and dag.author == _name(state, record))
+    return dag is not None and dag.is_open and not (dag.missing and dag.author == node.name_of(state, record))
 
 
 def _flawed(state: State, record: Record, moment: Moment) -> bool:
@@ -190,7 +186,7 @@ def _has_parts(state: State, record: Record, moment: Moment) -> bool:
 
 def _not_the_next_part(state: State, record: Record, moment: Moment) -> bool:
     dag = _dag(state, record)
-    if dag is None or not dag.missing or dag.author != _name(state, record):
+    if dag is None or not dag.missing or dag.author != node.name_of(state, record):
         return True
     return (dag.record, dag.parts + 1) != (record.body["record"], record.body["part"])
 
@@ -218,30 +214,22 @@ def _of_another(state: State, record: Record, moment: Moment) -> bool:
     return dag is not None and dag.author != member.name and node.ADMIN not in member.roles
 
 
-def _claimed(state: State, record: Record) -> Item | None:
-    return work.work(state).items.get(record.body["under"]["lease"])
-
-
 def _no_task(state: State, record: Record, moment: Moment) -> bool:
-    return not record.body["under"]["lease"].startswith(TASK) or _claimed(state, record) is None
+    return not record.body["under"]["lease"].startswith(TASK) or work.claim_of(state, record) is None
 
 
 def _no_step(state: State, record: Record, moment: Moment) -> bool:
-    item, body = _claimed(state, record), record.body
+    item, body = work.claim_of(state, record), record.body
     return item is None or steps_of(item.order).get(body["step"]) != body["phase"]
 
 
-def _says(outcome: str) -> Case:
-    return lambda state, record, moment: bool(record.body["outcome"] == outcome)
-
-
 def _lacks_receipts(state: State, record: Record, moment: Moment) -> bool:
-    item = _claimed(state, record)
+    item = work.claim_of(state, record)
     return item is not None and bool(lacking(item, record.body["outcome"]))
 
 
 def _may_try_again(state: State, record: Record, moment: Moment) -> bool:
-    item = _claimed(state, record)
+    item = work.claim_of(state, record)
     return item is not None and item.failures + 1 < item.order.get("attempts", 1)
 
 
@@ -273,8 +261,8 @@ CASES: Mapping[str, Case] = {
     "no task's claim": _no_task,
     "no step of the order": _no_step,
     "a receipt is missing or not good": _lacks_receipts,
-    "succeeded": _says(SUCCEEDED),
-    "noop": _says(NOOP),
+    "succeeded": work.says(SUCCEEDED),
+    "noop": work.says(NOOP),
     "another attempt is allowed": _may_try_again,
     "failed or cancelled": _in(FAILED, CANCELLED),
     "waiting, ready, failed or blocked": _in(work.WAITING, READY, FAILED, BLOCKED),
@@ -293,7 +281,7 @@ def _submit(state: State, record: Record, moment: Moment) -> None:
         for name in old.tasks:
             work.drop(state, name)
     dag = part.dags[body["dag"]] = Dag(body["dag"])
-    dag.author, dag.record, dag.since = _name(state, record), record.id, moment.epoch
+    dag.author, dag.record, dag.since = node.name_of(state, record), record.id, moment.epoch
     dag.limits, dag.priority = body.get("limits", {}), body.get("priority", 0)
     dag.missing, dag.drafts = body.get("parts", 0), tuple(body["tasks"])
     if not dag.missing:
@@ -331,7 +319,7 @@ def _cancel(state: State, record: Record, moment: Moment) -> None:
 
 
 def _file(state: State, record: Record, moment: Moment) -> None:
-    item, body = _claimed(state, record), record.body
+    item, body = work.claim_of(state, record), record.body
     assert item is not None
     steps = [step for step in item.steps if step[0] != body["step"]]
     good = (body["outcome"], body["exit"]) == ("exited", 0)
@@ -340,7 +328,7 @@ def _file(state: State, record: Record, moment: Moment) -> None:
 
 def _finish(to: str) -> Effect:
     def effect(state: State, record: Record, moment: Moment) -> None:
-        item = _claimed(state, record)
+        item = work.claim_of(state, record)
         assert item is not None
         reason = record.body.get("reason", "")
         failures = item.failures + (record.body["outcome"] == FAILED)

@@ -36,7 +36,7 @@ def _count(state: State, record: Record, moment: Moment) -> None:
     topics = state.slices[NAME]
     topic = record.body["topic"]
     topics[topic] = topics.get(topic, 0) + 1
-    reactor.heard(state, record, node.members(state).by_log[record.log].name, moment)
+    reactor.heard(state, record, node.name_of(state, record), moment)
     reactor.written(state, record)
 
 

@@ -163,18 +163,14 @@ def _lease(state: State, record: Record) -> Lease:
     return leases(state).by_name.get(name) or Lease(name)
 
 
-def _node(state: State, record: Record) -> str:
-    return node.members(state).by_log[record.log].name
-
-
 def _mine(state: State, record: Record, lease: Lease) -> bool:
-    return lease.held_by(_node(state, record), record.body["session"])
+    return lease.held_by(node.name_of(state, record), record.body["session"])
 
 
 def under_current(state: State, record: Record, under: Value) -> bool:
     """Whether a record of any kind that acts under a lease may (law FENCE)."""
     lease = leases(state).by_name.get(under["lease"])
-    return lease is not None and lease.current(under.get("token"), _node(state, record), str(under["session"]))
+    return lease is not None and lease.current(under.get("token"), node.name_of(state, record), str(under["session"]))
 
 
 # The cases of the table.
@@ -191,12 +187,12 @@ def _holds(state: State, record: Record, moment: Moment) -> bool:
 
 
 def _waits(state: State, record: Record, moment: Moment) -> bool:
-    who, session = _node(state, record), record.body["session"]
+    who, session = node.name_of(state, record), record.body["session"]
     return any(w.node == who and w.session == session for w in _lease(state, record).queue)
 
 
 def _names_own_place(state: State, record: Record, moment: Moment) -> bool:
-    who = _node(state, record)
+    who = node.name_of(state, record)
     return any((w.record, w.node) == (record.body["record"], who) for w in _lease(state, record).queue)
 
 
@@ -216,7 +212,7 @@ def _held(state: State, record: Record, moment: Moment) -> bool:
 def _current(state: State, record: Record, moment: Moment) -> bool:
     body = record.body
     lease = _lease(state, record)
-    return lease.current(body.get("token"), _node(state, record), body["session"])
+    return lease.current(body.get("token"), node.name_of(state, record), body["session"])
 
 
 def _current_and_named(state: State, record: Record, moment: Moment) -> bool:
@@ -242,7 +238,7 @@ def _granted_now(state: State, record: Record, moment: Moment) -> bool:
 
 def _others_wait(state: State, record: Record, moment: Moment) -> bool:
     queue = _lease(state, record).queue
-    return bool(queue) and (queue[0].node, queue[0].session) != (_node(state, record), record.body["session"])
+    return bool(queue) and (queue[0].node, queue[0].session) != (node.name_of(state, record), record.body["session"])
 
 
 def _refuses(rule: str) -> Case:
@@ -250,7 +246,9 @@ def _refuses(rule: str) -> Case:
 
     def case(state: State, record: Record, moment: Moment) -> bool:
         name = record.body["lease"]
-        return work.is_work(name) and work.refusal(state, name, _node(state, record), moment, record.body) == rule
+        return (
+            work.is_work(name) and work.refusal(state, name, node.name_of(state, record), moment, record.body) == rule
+        )
 
     return case
 
@@ -295,7 +293,7 @@ def _give(lease: Lease, waiter: Waiter, moment: Moment, since: str) -> None:
 def _waiter(state: State, record: Record, moment: Moment) -> Waiter:
     body = record.body
     priority = body.get("priority", 0)
-    return Waiter(_node(state, record), body["session"], record.id, body["ttl_ms"], moment.epoch, priority)
+    return Waiter(node.name_of(state, record), body["session"], record.id, body["ttl_ms"], moment.epoch, priority)
 
 
 def _grant(state: State, record: Record, moment: Moment) -> None:
@@ -307,7 +305,7 @@ def _grant(state: State, record: Record, moment: Moment) -> None:
 
 def _stolen(state: State, record: Record, moment: Moment) -> bool:
     item = work.work(state).items.get(record.body["lease"])
-    return item is not None and work.owner(state, item) not in ("", _node(state, record))
+    return item is not None and work.owner(state, item) not in ("", node.name_of(state, record))
 
 
 def _join(state: State, record: Record, moment: Moment) -> None:
@@ -360,7 +358,7 @@ def _take(state: State, record: Record, moment: Moment) -> None:
 def _pass_on(state: State, record: Record, moment: Moment) -> None:
     lease = _enter(state, record)
     _vacate(state, lease, moment, record.at)
-    who, session = _node(state, record), record.body["session"]
+    who, session = node.name_of(state, record), record.body["session"]
     if record.body.get("queue", False) and not any((w.node, w.session) == (who, session) for w in lease.queue):
         _join(state, record, moment)
 
@@ -530,7 +528,7 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     body = record.body
     lease = _lease(state, record)
     if work.is_work(lease.name) and verdict.rule in _OF_WORK:
-        what, hint = work.refusal_words(state, verdict.rule, lease.name, _node(state, record))
+        what, hint = work.refusal_words(state, verdict.rule, lease.name, node.name_of(state, record))
         return Words(what, hint, {"lease": lease.name, "holder": lease.holder or None, "token": lease.token})
     facts: dict[str, Any] = {"lease": lease.name, "holder": lease.holder or None, "token": lease.token}
     if lease.holder:

@@ -146,6 +146,11 @@ def members(state: State) -> Members:
     return part
 
 
+def name_of(state: State, record: Record) -> str:
+    """The name of the node that wrote a record. Its log is known: `standing` was asked before."""
+    return members(state).by_log[record.log].name
+
+
 def log_of(name: str, key: str) -> str:
     """The log of a node and its key (law CHAIN)."""
     return f"{name}-{PublicKey.parse(key).short}"

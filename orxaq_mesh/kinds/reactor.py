@@ -256,7 +256,7 @@ def _flaw(record: Record) -> str:
 
 def _publish(state: State, record: Record, moment: Moment) -> None:
     body = record.body
-    part, name, who = reactors(state), body["reactor"], node.members(state).by_log[record.log].name
+    part, name, who = reactors(state), body["reactor"], node.name_of(state, record)
     part.mappings[name] = Rules(body["version"], record.id, tuple(body["rules"]), who)
     for id_ in [due.id for due in part.due.values() if due.mapping == name]:
         _end(part, id_)

@@ -262,11 +262,16 @@ def frontier(state: State, most: int | None = None) -> list[str]:
     return [name for _, name in islice(work(state).ready, most)]
 
 
+def _holder(state: State, lease: str) -> str:
+    """Who holds a lease; empty where nobody does."""
+    held = state.slices["lease"].by_name.get(lease)
+    return held.holder if held is not None else ""
+
+
 def turns(state: State, item: Item) -> list[str]:
     """Whose turn it is to do this, and whose after that: by rendezvous hashing among those who offer it."""
     if item.to or item.holder:
-        held = state.slices["lease"].by_name.get(item.holder)
-        only = item.to or (held.holder if held is not None else "")
+        only = item.to or _holder(state, item.holder)
         return [only] if only else []
     known = (name for name, offer in work(state).offers.items() if item.capability in ("", *offer.capabilities))
     return sorted(known, key=lambda name: (sha256(f"{item.name}@{name}".encode()).digest(), name), reverse=True)
@@ -331,8 +336,7 @@ def may_do(state: State, item: Item, who: str) -> bool:
     if item.to:
         return item.to == who
     if item.holder:
-        held = state.slices["lease"].by_name.get(item.holder)
-        return bool(held is not None and held.holder == who)
+        return _holder(state, item.holder) == who
     offer = work(state).offers.get(who)
     return not item.capability or bool(offer and item.capability in offer.capabilities)
 
@@ -372,16 +376,11 @@ def drop(state: State, name: str) -> None:
 def move(state: State, item: Item, to: str, moment: Moment, **changes: Any) -> Item:
     """One legal step, with all that hangs on it: the frontier, the counts. Illegal steps are a fault of this program."""
     assert to in STEPS[item.state], f"{item.name}: {item.state} -> {to}"
-    part = work(state)
-    _count(part, item, -1)
-    moved = item._replace(state=to, since=moment.epoch, **changes)
-    part.items[item.name] = moved
-    _count(part, moved, 1)
-    return moved
+    return change(state, item, state=to, since=moment.epoch, **changes)
 
 
-def change(state: State, item: Item, **changes: Any) -> Item:
-    """Something about work that is no step."""
+def change(state: State, item: Item, /, **changes: Any) -> Item:
+    """Something about work, with all that hangs on it."""
     changed = item._replace(**changes)
     part = work(state)
     _count(part, item, -1)
@@ -393,6 +392,10 @@ def change(state: State, item: Item, **changes: Any) -> Item:
 def _count(part: Work, item: Item, by: int) -> None:
     if item.state == READY:
         (part.ready.add if by > 0 else part.ready.discard)(item.rank)
+    _tally(part, item, by)
+
+
+def _tally(part: Work, item: Item, by: int) -> None:
     if (dag := part.dags.get(item.dag)) is not None:
         dag.counts[item.state] = dag.counts.get(item.state, 0) + by
         if item.state == RUNNING:
@@ -417,12 +420,8 @@ def finished(state: State, failed: bool, guard: bool, moment: Moment, who: str) 
 # The table.
 
 
-def _name(state: State, record: Record) -> str:
-    return node.members(state).by_log[record.log].name
-
-
 def _offer(state: State, record: Record, moment: Moment) -> None:
-    offers, who = work(state).offers, _name(state, record)
+    offers, who = work(state).offers, node.name_of(state, record)
     offers.pop(who, None)
     if slots := record.body["slots"]:
         offers[who] = Offer(tuple(sorted(set(record.body["capabilities"]))), slots)
@@ -430,7 +429,7 @@ def _offer(state: State, record: Record, moment: Moment) -> None:
 
 def _open(state: State, record: Record, moment: Moment) -> None:
     part = work(state)
-    who = _name(state, record)
+    who = node.name_of(state, record)
     part.breaker = part.breaker._replace(since=moment.epoch, reason=record.body["reason"], by=who)
 
 
@@ -438,12 +437,23 @@ def _reset(state: State, record: Record, moment: Moment) -> None:
     work(state).breaker = Breaker()
 
 
-def _is_open(state: State, record: Record, moment: Moment) -> bool:
+def is_open(state: State, record: Record, moment: Moment) -> bool:
+    """BREAKER-1."""
     return bool(work(state).breaker.since)
 
 
+def says(outcome: str) -> Case:
+    """Whether a finish says that it came to this."""
+    return lambda state, record, moment: bool(record.body["outcome"] == outcome)
+
+
+def claim_of(state: State, record: Record) -> Item | None:
+    """The work under whose claim a record acts."""
+    return work(state).items.get(record.body["under"]["lease"])
+
+
 CASES: Mapping[str, Case] = {
-    "the breaker is open": _is_open,
+    "the breaker is open": is_open,
     "otherwise": lambda state, record, moment: True,
 }
 
@@ -486,18 +496,11 @@ def load(data: Any) -> Work:
         part.items[item.name] = item
         items.append(item)
     for item in items:
-        _tally(part, item)
+        _tally(part, item, 1)
     part.ready = Ranks(item.rank for item in items if item.state == READY)
     part.offers = {name: Offer(tuple(capabilities), slots) for name, capabilities, slots in data["offers"]}
     part.breaker = Breaker(*data["breaker"])
     return part
-
-
-def _tally(part: Work, item: Item) -> None:
-    if (dag := part.dags.get(item.dag)) is not None:
-        dag.counts[item.state] = dag.counts.get(item.state, 0) + 1
-        if item.state == RUNNING:
-            dag.running[item.capability] = dag.running.get(item.capability, 0) + 1
 
 
 def copy(part: Work) -> Work:
