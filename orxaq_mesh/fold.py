@@ -105,18 +105,19 @@ def _doubt(state: State, seal: Seal) -> None:
 
 
 class Draft(NamedTuple):
-    """What an epoch would come to: its number, the digest that its seal must carry, and the verdicts."""
+    """What an epoch would come to: its number, the digest that its seal must carry, the verdicts, the state after it."""
 
     epoch: int
     digest: str
     judged: list[Judged]
+    after: State
 
 
 def draft(state: State, epoch: Epoch, number: int) -> Draft:
     """What closing this epoch under this number would come to. The state stays as it is."""
     trial = copy(state)
     judged = _judge(trial, Moment(number), epoch)
-    return Draft(number, next_digest(state.digest, judged), judged)
+    return Draft(number, next_digest(state.digest, judged), judged, trial)
 
 
 def copy(state: State) -> State:
