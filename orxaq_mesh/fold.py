@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from orxaq_mesh import kinds
-from orxaq_mesh.kinds import Moment, State, Verdict
+from orxaq_mesh.kinds import Moment, State
 from orxaq_mesh.kinds.shelf import Shelf
 from orxaq_mesh.record import Record, Seal
 
 Taken = Mapping[str, Sequence[Record]]
+Judged = kinds.Judged
 
 
 class Epoch(NamedTuple):
@@ -32,15 +33,6 @@ class Epoch(NamedTuple):
     taken: Taken
     first: Sequence[str] = ()
     suspended: Iterable[str] = ()
-
-
-class Judged(NamedTuple):
-    """A sealed record, an epoch and its verdict there; `again`: it was held, in an epoch before (REVIEW-1)."""
-
-    record: Record
-    epoch: int
-    verdict: Verdict
-    again: bool = False
 
 
 def in_order(parent: str, taken: Taken, first: Sequence[str] = ()) -> list[Record]:
