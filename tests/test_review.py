@@ -6,8 +6,8 @@ from typing import Any
 
 from orxaq_mesh import fold
 from orxaq_mesh.ledger import Ledger
-from orxaq_mesh.record import Record, Seal, log_place
 from orxaq_mesh.reconcile import render
+from orxaq_mesh.record import Record, Seal, log_place
 from orxaq_mesh.review import Review, review
 from orxaq_mesh.schema import read_seal
 from orxaq_mesh.store import Change, Flaw
