@@ -28,7 +28,7 @@ MAX_QUOTED, MAX_PLAIN = 120, 300
 
 Show = Callable[[str], str]
 _FACT = re.compile(r"(`?)\{([a-z_]+)\}\1")
-_NO_EFFECT = (", which has no effect: {rule}, {why}", ", which would have no effect: {rule}, {why}")
+_NO_EFFECT = ("; this has no effect: {rule}, {why}", "; this would have no effect: {rule}, {why}")
 
 
 class Sentence(NamedTuple):

@@ -212,6 +212,7 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
 
 # What a reader of a change is told.
 
+_ISSUED_BEFORE = ("was issued before: nothing new", "was issued before: nothing new")
 _TO = {
     "to": " to {to}",
     "capability": " to whoever offers {capability}",
@@ -222,18 +223,15 @@ _TO = {
 def _says_issue(before: State, after: State, judged: Judged) -> Said:
     body = judged.record.body
     facts = {field: body[field] for field in ("name", *ADDRESSES) if field in body}
-    template = "gives the command `{name}`"
+    template = "issues command `{name}`"
     if "args" in body:
         template += " with `{args}`"
         facts["args"] = canonical(body["args"]).decode()
     template += "".join(text for field, text in _TO.items() if field in body)
     came = ("", "")
     if judged.verdict.result == "noop":
-        came = reactor.WRITTEN_BEFORE if judged.verdict.rule == "REACTOR-2" else _GIVEN_BEFORE
+        came = reactor.WRITTEN_BEFORE if judged.verdict.rule == "REACTOR-2" else _ISSUED_BEFORE
     return reactor.says_why(lease.says_under(Said(template, facts, came), body), body)
-
-
-_GIVEN_BEFORE = ("was given before: nothing new", "was given before: nothing new")
 
 
 def _named(before: State, after: State, id_: str) -> tuple[str, dict[str, str | int]]:

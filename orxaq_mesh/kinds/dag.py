@@ -548,30 +548,36 @@ def _hand_words(state: State, record: Record, facts: dict[str, Any]) -> Words:
 def _says_submit(before: State, after: State, judged: Judged) -> Said:
     body = judged.record.body
     names = [task["name"] for task in body["tasks"]]
-    facts = {"dag": body["dag"], "tasks": len(names), "names": ", ".join(names), "parts": body.get("parts", 0)}
-    if facts["parts"]:
-        first = "begins DAG `{dag}` with {tasks} tasks and {parts} more parts"
-        return Said(f"{first}: `{{names}}`" if names else first, facts)
+    facts = {"dag": body["dag"], "tasks": len(names), "names": ", ".join(names)}
+    if parts := body.get("parts", 0):
+        template = (
+            "begins DAG `{dag}`, {parts} parts to follow" if parts > 1 else "begins DAG `{dag}`, one part to follow"
+        )
+        return Said(f"{template}{_TASKS if names else ''}", {**facts, "parts": parts})
     if len(names) == 1:
         return Said("adds task `{task}`", {"task": f"{body['dag']}/{names[0]}"})
     return Said("adds DAG `{dag}` of {tasks} tasks: `{names}`" if names else "adds DAG `{dag}` without tasks", facts)
 
 
+_TASKS = "; tasks ({tasks}): `{names}`"
+
+
 def _says_part(before: State, after: State, judged: Judged) -> Said:
     body = judged.record.body
     names = [task["name"] for task in body["tasks"]]
-    tasks = "task" if len(names) == 1 else "tasks"
     facts = {"dag": body["dag"], "part": body["part"], "tasks": len(names), "names": ", ".join(names)}
     came = ("completes it", "would complete it") if judged.verdict.result == "submitted" else ("", "")
-    return Said(f"adds part {{part}} to DAG `{{dag}}`, {{tasks}} {tasks}: `{{names}}`", facts, came)
+    return Said(f"adds part {{part}} to DAG `{{dag}}`{_TASKS}", facts, came)
 
 
 def _says_cancel(before: State, after: State, judged: Judged) -> Said:
     body, dag = judged.record.body, _dag(before, judged.record)
     facts = {"dag": body["dag"], "reason": body["reason"]}
     left = sum(dag.counts.get(state, 0) for state in (*OPEN, BLOCKED)) if dag else 0
-    if left:
-        return Said("cancels DAG `{dag}`, of which {left} tasks are left: `{reason}`", {**facts, "left": left})
+    if dag and left:
+        return Said(
+            "cancels {left} of {all} tasks of DAG `{dag}`: `{reason}`", {**facts, "left": left, "all": len(dag.tasks)}
+        )
     return Said("cancels DAG `{dag}`: `{reason}`", facts)
 
 
@@ -583,7 +589,7 @@ def _claimed(record: Record) -> dict[str, str | int]:
 def _says_receipt(before: State, after: State, judged: Judged) -> Said:
     body = judged.record.body
     facts = _claimed(judged.record) | {"step": body["step"], "phase": body["phase"], "ended": body["outcome"]}
-    template = "files a receipt for task `{task}`, token {token}: `{step}` ({phase}) {ended}"
+    template = "files a receipt for task `{task}`, token {token}: step `{step}` ({phase}), {ended}"
     if body["exit"] is None:
         return Said(template, facts)
     return Said(template + " with {exit}", {**facts, "exit": body["exit"]})

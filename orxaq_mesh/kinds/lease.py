@@ -552,7 +552,9 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
 # What a reader of a change is told.
 
 _GRANTED = ("was granted, token {granted}", "would be granted")
+_OUT_OF_TURN = ("was granted out of turn, token {granted}", "would be granted out of turn")
 _PASSED = ("passed to {heir}", "would pass to {heir}")
+_OWN = "its own session `{session}`"
 _PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
@@ -575,10 +577,9 @@ def _of(words: str, held: Lease, body: Value) -> tuple[str, dict[str, str | int]
 def _says_acquire(before: State, after: State, judged: Judged) -> Said:
     name, result = judged.record.body["lease"], judged.verdict.result
     ask = "claims `{lease}`" if work.is_work(name) else "asks for lease `{lease}`"
-    if judged.verdict.rule == "WORK-2":
-        ask += ", which was another node's turn,"
     if result != "queued":
-        return Said(ask, {"lease": name, "granted": judged.epoch}, _GRANTED if result else ("", ""))
+        granted = _OUT_OF_TURN if judged.verdict.rule == "WORK-2" else _GRANTED
+        return Said(ask, {"lease": name, "granted": judged.epoch}, granted if result else ("", ""))
     place = next((n for n, one in enumerate(_known(after, judged).queue, 1) if one.record == judged.record.id), 0)
     facts: dict[str, str | int] = {"lease": name}
     came = ("was put in line", "would queue")
@@ -587,8 +588,9 @@ def _says_acquire(before: State, after: State, judged: Judged) -> Said:
         came = ("waits {place} in line", "would queue {place}")
     held = next((one for one in (_known(before, judged), _known(after, judged)) if one.holder), None)
     if held is not None:
-        facts |= {"holder": held.holder, "since": held.token, "token": held.token}
-        ask += " (held by {holder} since epoch {since}, token {token})"
+        facts |= {"holder": held.holder, "session": held.session, "since": held.token, "token": held.token}
+        own = node.name_of(after, judged.record) == held.holder
+        ask += f" (held by {_OWN if own else '{holder}'} since epoch {{since}}, token {{token}})"
     return Said(ask, facts, came)
 
 

@@ -452,7 +452,9 @@ def _says_admit(before: State, after: State, judged: Judged) -> Said:
     known = members(before).named(body["name"])
     if known is None or known.key != body["key"]:
         return Said("admits node {name}, key {key}, as {roles}", facts)
-    return Said("makes node {name}, key {key}, {roles}; so far {were}", {**facts, "were": " and ".join(known.roles)})
+    return Said(
+        "gives node {name}, key {key}, the role of {roles}, so far {were}", facts | {"were": " and ".join(known.roles)}
+    )
 
 
 def _says_revoke(before: State, after: State, judged: Judged) -> Said:
