@@ -118,11 +118,12 @@ class Words(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A sealed record, its epoch and its verdict."""
+    """A sealed record, an epoch and its verdict there; `again`: it was held, in an epoch before (REVIEW-1)."""
 
     record: Record
     epoch: int
     verdict: Verdict
+    again: bool = False
 
 
 class Said(NamedTuple):
