@@ -16,7 +16,7 @@ would come to nothing is held against it. What a change with seals takes in is h
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from orxaq_mesh import credentials, fold, kinds
 from orxaq_mesh.fold import Epoch, Judged
@@ -31,6 +31,7 @@ from orxaq_mesh.standing import Finding
 from orxaq_mesh.text import clean
 
 
+@runtime_checkable
 class Flawed(Protocol):
     """What stands in a tree and is no ledger's (`store.Flaw` is one)."""
 
@@ -136,7 +137,7 @@ def _parted(items: Iterable[FileChange | Flawed]) -> tuple[list[FileChange], lis
     changes: list[FileChange] = []
     flaws: list[Finding] = []
     for item in items:
-        if hasattr(item, "law"):
+        if isinstance(item, Flawed):
             flaws.append(Finding(item.law, item.file, 0, item.reason))
         else:
             changes.append(item)
@@ -201,7 +202,9 @@ def _secrets(new: _New) -> Iterator[Finding]:
     """SECRET: what was signed by another program is read here by the same patterns as before signing."""
     for record in new.records.values():
         for path, rule in credentials.find(record.body):
-            reason = f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
+            reason = (
+                f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
+            )
             yield Finding("SECRET", *new.place(record), reason)
 
 
@@ -209,12 +212,12 @@ def _wrong_digest(trial: Ledger, ledger: Ledger) -> Iterator[Finding]:
     doubt = trial.state.doubt
     if doubt is not None and doubt != ledger.state.doubt:
         epoch, log = doubt
-        yield Finding("DIGEST", *epoch_place(epoch), f"{log} claims another digest for epoch {epoch} than the fold gives")
+        yield Finding(
+            "DIGEST", *epoch_place(epoch), f"{log} claims another digest for epoch {epoch} than the fold gives"
+        )
 
 
-def _notes(
-    trial: Ledger, ledger: Ledger, changes: Sequence[FileChange], reading: Reading
-) -> Iterator[str]:
+def _notes(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange], reading: Reading) -> Iterator[str]:
     for change in changes:
         if change.path in ledger.mends and change.path not in trial.mends:
             yield f"mends {clean(change.path)}"

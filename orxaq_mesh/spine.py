@@ -115,7 +115,9 @@ class Spine:
     @property
     def all_taken(self) -> bool:
         """Whether the chain has taken in every record, and there is no other side: so it is nearly always."""
-        return len(self.stood) == len(self.chain) and sum(not i.again for s in self.chain for i in s.judged) == len(self.records)
+        return len(self.stood) == len(self.chain) and sum(not i.again for s in self.chain for i in s.judged) == len(
+            self.records
+        )
 
     def taken(self) -> set[str]:
         """The ids of the records that a standing seal, on whatever side, has taken in."""

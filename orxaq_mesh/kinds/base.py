@@ -118,7 +118,7 @@ class Words(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A sealed record, an epoch and its verdict there; `again`: it was held, in an epoch before (REVIEW-1)."""
+    """A sealed record, an epoch and its verdict there; `again`: it was held in an epoch before (REVIEW-1)."""
 
     record: Record
     epoch: int

@@ -198,7 +198,7 @@ def _names_own_place(state: State, record: Record, moment: Moment) -> bool:
 
 def _names_own_proposal(state: State, record: Record, moment: Moment) -> bool:
     asked = _proposed(state, node.name_of(state, record), record.body["lease"], record.body["session"])
-    return asked == record.body["record"]
+    return bool(asked == record.body["record"])
 
 
 def _proposed(state: State, who: str, name: str, session: object) -> str | None:
