@@ -67,7 +67,7 @@ RULES = (
         "sealed, or refused (UNTIL) at the first epoch after its `until`; a kind without one waits as many epochs as "
         "the rule says. What the recovery key signs, a claim of work, and what a reactor makes are never held.",
         "Four eyes on a deploy must hold on every machine, also where the host's merge button was pressed.",
-        "mesh review require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
+        "mesh policy require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
     ),
     Rule(
         "REVIEW-2",
@@ -429,7 +429,7 @@ def _whole(state: State, prefix: str) -> str:
     found = [id_ for id_ in reviews(state).held if id_.startswith(prefix)]
     if len(found) != 1:
         count = "several records" if found else "no record"
-        raise Refused("REVIEW-3", f"{count} that waits has an id that begins with {prefix}", hint="mesh held")
+        raise Refused("REVIEW-3", f"{count} that waits has an id that begins with {prefix}", hint="mesh proposals")
     return found[0]
 
 
