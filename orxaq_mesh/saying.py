@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from orxaq_mesh import kinds
-from orxaq_mesh.kinds import APPLIED, Judged, Said, State
+from orxaq_mesh.kinds import APPLIED, HELD, Judged, Said, State, review
 from orxaq_mesh.kinds.node import ADMIN, RECOVERY, members
 from orxaq_mesh.text import clean
 
@@ -29,6 +29,8 @@ MAX_QUOTED, MAX_PLAIN = 120, 300
 Show = Callable[[str], str]
 _FACT = re.compile(r"(`?)\{([a-z_]+)\}\1")
 _NO_EFFECT = ("; this has no effect: {rule}, {why}", "; this would have no effect: {rule}, {why}")
+
+_APPROVED = "approved by now"
 
 
 class Sentence(NamedTuple):
@@ -102,13 +104,17 @@ def _with_outcome(said: Said, after: State, item: Judged, sealed: bool) -> Said:
     """The ask and what came of it, in one template."""
     template, facts, came = said
     verdict = item.verdict
+    if verdict.outcome == HELD:
+        waits = review.says_held(after, item.record)
+        return Said(template + waits.template, {**facts, **waits.facts})
     if verdict.outcome != APPLIED:
         why = kinds.words(after, item.record, verdict).what
         return Said(template + _NO_EFFECT[not sealed], {**facts, "rule": verdict.rule, "why": why})
-    if not came[not sealed]:
+    result = ", ".join(filter(None, (_APPROVED if item.again else "", came[not sealed])))
+    if not result:
         return Said(template, facts)
     opened = f"{template[:-1]}: " if template.endswith(")") else f"{template} ("
-    return Said(f"{opened}{came[not sealed]})", facts)
+    return Said(f"{opened}{result})", facts)
 
 
 # Many as one.
