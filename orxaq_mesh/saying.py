@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orxaq_mesh import kinds
 from orxaq_mesh.kinds import APPLIED, HELD, Judged, Said, State, review
@@ -190,3 +190,11 @@ def text(one: Sentence | Group) -> str:
 
 def _quoted(fact: str) -> str:
     return f"`{clean(fact, limit=MAX_QUOTED)}`"
+
+
+def value(one: Sentence) -> dict[str, Any]:
+    """A sentence as JSON. Its facts are as the ledger has them; its text is made harmless."""
+    record, log, author, kind, outcome, rule, result, said, sealed, epoch = one
+    verdict = {"verdict": outcome, "rule": rule, "result": result or None, "sealed": sealed, "epoch": epoch}
+    whose = {"id": record, "kind": kind, "log": log, "node": author}
+    return {**whose, **verdict, "text": text(one), "template": said.template, "facts": dict(said.facts)}

@@ -456,12 +456,12 @@ def says_held(state: State, record: Record) -> Said:
     ]
     facts: dict[str, str | int] = {}
     if (lacks := lacking(state, record)) > 0:
-        facts["approvals"] = lacks
+        facts["lacks"] = lacks
     if len(record.body.get("tasks", ())) > 1:
         patterns = [pattern for need in needs for pattern in need.names]
         found = [name for name in names_of(record.body) if any(_matches(pattern, name) for pattern in patterns)]
         facts |= {"reviewed": ", ".join(found)} if found else {}
-    template = ", needs approval of {approvals}" if "approvals" in facts else ", needs approval"
+    template = ", needs approval of {lacks}" if "lacks" in facts else ", needs approval"
     return Said(template + " for `{reviewed}`" * ("reviewed" in facts), facts)
 
 
