@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Callable
 from typing import Any
@@ -160,6 +161,9 @@ def played(row: kinds.Row) -> tuple[State, State, list[Judged]]:
     return before, after, judged
 
 
+FACT = re.compile(r"`\{\w+\}`|\{\w+\}")
+
+
 def fields(template: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
 
@@ -170,6 +174,7 @@ def check(one: Sentence) -> str:
     assert came == ("", "")
     assert set(fields(template)) <= set(facts), (one.kind, template)
     assert all(type(fact) in (str, int) for fact in facts.values())
+    assert re.fullmatch(r"[A-Za-z0-9 ,;:()'-]+", FACT.sub("", template)), "words that no markup takes for its own"
     line = text(one)
     assert line.isprintable()
     assert line.startswith(f"{one.author} ")
@@ -458,7 +463,7 @@ def test_a_thousand_records_are_read_on_one_page() -> None:
         "elm, 937 times: publishes `finished` on topic `t0, t1, t2 and 4 more`",
         "ash, 60 times: adds task `d0/a, d1/a, d2/a and 57 more`",
     ]
-    assert len(groups) == 5, "what only an admin may do is not folded away"
+    assert len(groups) == 5, "what only admins may do is not folded away"
     assert all(text(group).startswith("oak admits node n") for group in groups[2:])
 
 
