@@ -107,7 +107,13 @@ def about(body: Any) -> str:
     if "capabilities" in body:
         return f"{', '.join(body['capabilities']) or 'any'}, {body.get('slots')} at once"
     part = f" part {body['part']}" if "part" in body else ""
-    named = ("name", "log", "task", "dag", "command", "reactor", "reason")
+    if "records" in body:
+        return (
+            f"{len(body['records'])} records: {body['records'][0][:8]}"
+            if len(body["records"]) > 1
+            else body["records"][0][:8]
+        )
+    named = ("name", "rule", "log", "task", "dag", "command", "reactor", "reason")
     return next((str(body[field]) for field in named if body.get(field)), "") + part
 
 

@@ -165,7 +165,8 @@ def names_of(body: Value) -> Iterator[str]:
 
 
 def _fits(need: Need, kind: str, body: Value, roles: tuple[str, ...]) -> bool:
-    if kind not in need.kinds or (need.roles and not set(roles) <= set(need.roles)):
+    named = kind in need.kinds or (kind == "dag.part" and "dag.submit" in need.kinds)  # its tasks are the DAG's, too
+    if not named or (need.roles and not set(roles) <= set(need.roles)):
         return False
     return not need.names or any(_matches(pattern, name) for name in names_of(body) for pattern in need.names)
 
@@ -418,14 +419,15 @@ def gone(state: State, node: str, moment: Moment) -> None:
 
 def propose(state: State, node: str, kind: str, wish: Value) -> Value:
     """Records are named by their whole ids, or by so much of one as fits one held record alone."""
-    if kind not in ("review.approve", "review.reject"):
+    named = wish.get("records")
+    if kind not in ("review.approve", "review.reject") or not isinstance(named, list):
         return wish
-    return {**wish, "records": [_whole(state, prefix) for prefix in wish["records"]]}
+    return {**wish, "records": [_whole(state, prefix) for prefix in named]}
 
 
-def _whole(state: State, prefix: str) -> str:
-    if len(prefix) == 64:
-        return prefix
+def _whole(state: State, prefix: Any) -> Any:
+    if not isinstance(prefix, str) or len(prefix) == 64:
+        return prefix  # its form is the schema's matter
     found = [id_ for id_ in reviews(state).held if id_.startswith(prefix)]
     if len(found) != 1:
         count = "several records" if found else "no record"
