@@ -74,11 +74,11 @@ def _under(body: Any) -> dict[str, Any]:
 
 def record_value(item: Any, final: int = 0) -> dict[str, Any]:
     """A judged record as one JSON object; `final`: up to which epoch verdicts are."""
-    record, epoch, verdict, _ = item
+    record, epoch, verdict, again = item
     value: dict[str, Any] = {"id": record.id, "epoch": epoch, "node": record.log, "seq": record.seq}
     value |= {"kind": record.kind, "at": record.at, "body": record.body, "prev": record.prev}
     value |= {"verdict": verdict.outcome, "rule": verdict.rule, "result": verdict.result or None}
-    value["final"] = epoch <= final
+    value |= {"final": epoch <= final, "again": again}
     return value
 
 
