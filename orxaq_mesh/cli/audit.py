@@ -163,6 +163,12 @@ def state_sections(state: dict[str, Any]) -> Iterator[Section]:
     yield Section(f"DAGs at {title}", (), ("DAG", "state", "done", "by"), dags)
     commands = [(c["command"], c["name"], c["state"], c["node"] or "", c["by"]) for c in state["commands"]]
     yield Section(f"commands at {title}", (), ("command", "name", "state", "node", "by"), commands)
+    rules = [(n["rule"], ", ".join(n["kinds"]), ", ".join(n["names"]), str(n["approvals"])) for n in state["review"]]
+    yield Section(f"what needs an approval at {title}", (), ("rule", "kinds", "names", "approvals"), rules, "kinds")
+    held = [
+        (h["record"][:12], h["node"], h["kind"], f"{len(h['approved'])} of {h['approvals']}") for h in state["held"]
+    ]
+    yield Section(f"what waits for one at {title}", (), ("record", "node", "kind", "approved"), held)
     if state["breaker"]["open"]:
         yield Section(f"the breaker at {title}", [f"open since epoch {state['breaker']['epoch']}"])
 
