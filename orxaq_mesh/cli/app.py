@@ -44,6 +44,8 @@ COMMANDS = {
     "show": "ledger",
     "trace": "trace",
     "verify": "audit",
+    "diff": "past",
+    "blame": "past",
     "divergence": "divergence",
     "proof": "proof",
     "explain": "explain",

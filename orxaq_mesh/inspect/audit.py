@@ -175,6 +175,8 @@ def _unknown(checked: Checked, past: History, seen: bool) -> Iterator[str]:
         yield f"whether this is all: an old state of a ledger looks sound, too. The next time, hold it against this: {mark}"
     if checked.place.kind != HUB:
         yield f"whether the fleet's hub shows the same: this is a {checked.place.kind} on this disk"
+    if checked.place.cut:
+        yield "which way the branch moved: its older commits are not there. The newest one has every line"
     if checked.place.outboxes:
         yield f"what no epoch has taken in yet: {checked.place.outboxes} branches of single nodes were not read"
     if past.waiting:

@@ -25,7 +25,7 @@ from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds import APPLIED, FENCED, State
 from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.kinds.node import ADMITTED, members
-from orxaq_mesh.kinds.work import COMMAND, TASK
+from orxaq_mesh.kinds.work import TASK
 from orxaq_mesh.record import Record, Seal
 
 Json = dict[str, Any]
@@ -223,8 +223,9 @@ def _began(seal: Seal, item: Judged | None, state: State, now: _Grant, then: _Gr
     """How it came to them: by their own record, or as the next in line when another one let go of it."""
     if item is None or item.record.id != now.record:
         return _turn(seal, item, state, "queue")
-    taken = item.record.kind == "lease.take"
-    return _turn(seal, item, state, f"taken over from {then.holder}" if taken and then.holder else "granted")
+    if item.record.kind == "lease.take" and then.holder:
+        return _turn(seal, item, state, f"taken over from {then.holder}")
+    return _turn(seal, item, state, "granted when it was approved" if item.again else "granted")
 
 
 _ENDS = {
