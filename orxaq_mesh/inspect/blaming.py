@@ -37,7 +37,7 @@ class Turn(NamedTuple):
 
     Attributes:
         epoch: in which.
-        how: in a word or two: `granted`, `queue`, `taken over`, `released`, `broken`, `revoked`, `finished`, ...
+        how: in a word or two: `granted`, `next in line`, `taken over`, `released`, `broken`, `revoked`, `finished`, ...
         by: the name of the node whose record did it; "" where none did: an epoch's beginning, a proof against a key.
         record: that record's id, or "".
         kind, rule: the record's, and of its verdict.
@@ -222,7 +222,7 @@ def _author(state: State, record: Record) -> str:
 def _began(seal: Seal, item: Judged | None, state: State, now: _Grant, then: _Grant) -> Turn:
     """How it came to them: by their own record, or as the next in line when another one let go of it."""
     if item is None or item.record.id != now.record:
-        return _turn(seal, item, state, "queue")
+        return _turn(seal, item, state, "next in line")
     if item.record.kind == "lease.take" and then.holder:
         return _turn(seal, item, state, f"taken over from {then.holder}")
     return _turn(seal, item, state, "granted when it was approved" if item.again else "granted")
