@@ -82,7 +82,19 @@ def test_an_epoch_that_is_not_there_is_said_and_none_is_read_into_it() -> None:
     for epoch in (-1, trunk.ledger.state.epoch + 1, 10**9, 10**30):
         with pytest.raises(Usage, match="this ledger ends with epoch 2"):
             state_at(past, epoch)
-    for words in ("", "3", "1..", "..2", "1..2..3", "a..b", "-1..2", "1...2", "\u0661..2", "9" * 99 + "..2", "1..2\x1b[2J"):
+    for words in (
+        "",
+        "3",
+        "1..",
+        "..2",
+        "1..2..3",
+        "a..b",
+        "-1..2",
+        "1...2",
+        "\u0661..2",
+        "9" * 99 + "..2",
+        "1..2\x1b[2J",
+    ):
         with pytest.raises(Usage, match="no span"):
             span_of(words)
     assert span_of("1..2") == (1, 2)
@@ -273,6 +285,7 @@ def test_REVIEW_1_a_lease_that_waited_for_an_approval_is_told_from_when_it_was_g
     (tenure,) = blame(past, "lease/deploy").tenures
     assert held(tenure) == ("elm", trunk.ledger.state.epoch, "granted when it was approved", "")
     assert tenure.asked == trunk.ledger.state.epoch - 1
+    assert fold.snapshot(state_at(past, past.state.epoch)) == fold.snapshot(past.state), "taken in once, judged twice"
     assert told(state_at(past, tenure.asked))["leases"] == []
     assert told(state_at(past, tenure.asked))["review"][0]["rule"] == "r"
 

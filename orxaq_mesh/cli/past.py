@@ -9,7 +9,7 @@ Knows not: how they are found (`inspect.differing`, `inspect.blaming`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +18,7 @@ from orxaq_mesh.cli.app import Command
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call
 from orxaq_mesh.cli.report import JSON, Section, form_of, show
-from orxaq_mesh.errors import INVALID, InvalidLedger
+from orxaq_mesh.errors import INVALID, InvalidLedger, MeshFault, Usage
 
 app = new_app()
 
@@ -172,7 +172,7 @@ def blame(
 
     form = form_of(form)
     past, report = _past(source, ledger, trunk)
-    found = who(past, about)
+    found = _asked(report, lambda: who(past, about))
     if form == JSON:
         call().data({**_blame_value(found), "sound": report is None or report.ok})
     else:
