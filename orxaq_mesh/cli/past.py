@@ -53,10 +53,27 @@ def _past(source: str | None, ledger: str | None, trunk: str | None) -> tuple[An
 def _end(report: Any) -> None:
     """Say that what was shown stands on a ledger that is not sound; then exit 6."""
     if report is not None and not report.ok:
-        call().warn(
-            Painted("not sound: ", "bad"), f"{report.findings[0]} ({len(report.findings)} findings: mesh verify)"
-        )
+        if not call().json:
+            found = f"{report.findings[0]} ({len(report.findings)} findings: mesh verify)"
+            call().warn(Painted("not sound: ", "bad"), found)
         raise typer.Exit(INVALID)
+
+
+def _asked(report: Any, ask: Callable[[], Any]) -> Any:
+    """The answer; where there is none, and the ledger is not sound, that is what is wrong.
+
+    Raises:
+        InvalidLedger: see above.
+    """
+    try:
+        return ask()
+    except Usage:
+        raise
+    except MeshFault as none:
+        if report is None or report.ok:
+            raise
+        what = f"{none.what}, as far as this ledger stands: {report.findings[0]}"
+        raise InvalidLedger(what, findings=report.findings, hint="mesh verify") from None
 
 
 # What changed.
