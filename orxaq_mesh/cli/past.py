@@ -196,41 +196,35 @@ def blame(
         noun = "key" if about.startswith("node/") else "holder"
         count = len(found.tenures)
         title = f"{found.about}: {count} {noun}{'' if count == 1 else 's'}, oldest first"
-        show(title, "bold", [_tenures(found), *_beside(found)], form)
+        show(title, "bold", [*_tenures(found), *_beside(found)], form)
     _end(report)
 
 
-_HOLDING = ("token", "holder", "session", "began", "ended", "renewals", "acts", "fenced", "final")
-_NAMING = ("key", "log", "began", "ended", "final")
+def _tenures(found: Any) -> Iterator[Section]:
+    """One part a holder, oldest first."""
+    for tenure in found.tenures:
+        who = f"{tenure.holder} ({tenure.session})" if tenure.session else f"{tenure.fingerprint} ({tenure.holder})"
+        title = f"token {tenure.token}: {who}" if tenure.token else who
+        asked = f"; asked in epoch {tenure.asked}" if tenure.asked != tenure.began.epoch else ""
+        words = [f"began in {_turn(tenure.began)}{asked}"]
+        words.append(f"ended in {_turn(tenure.ended)}" if tenure.ended else "goes on")
+        yield Section(
+            title, [*words, *_used(tenure), *([] if tenure.final else ["not final: a fork may still change it"])]
+        )
 
 
-def _tenures(found: Any) -> Section:
-    named = found.about.startswith("node/")
-    rows = [_naming(tenure) if named else _holding(tenure) for tenure in found.tenures]
-    return Section("who, and how long", (), _NAMING if named else _HOLDING, rows, "ended")
-
-
-def _holding(tenure: Any) -> tuple[str, ...]:
-    counts = (str(number) for number in (tenure.renewals, tenure.acts, tenure.fenced))
-    asked = f", asked in {tenure.asked}" if tenure.asked != tenure.began.epoch else ""
-    began, ended = f"{_turn(tenure.began)}{asked}", _turn(tenure.ended) if tenure.ended else "holds it"
-    return (str(tenure.token), tenure.holder, tenure.session, began, ended, *counts, _sure(tenure))
-
-
-def _naming(tenure: Any) -> tuple[str, ...]:
-    ended = _turn(tenure.ended) if tenure.ended else "bears it"
-    return (tenure.fingerprint, tenure.holder, _turn(tenure.began), ended, _sure(tenure))
-
-
-def _sure(tenure: Any) -> str:
-    return "yes" if tenure.final else "no"
+def _used(tenure: Any) -> Iterator[str]:
+    """What was done by the token."""
+    counts = {"renewed": tenure.renewals, "records applied under it": tenure.acts, "fenced": tenure.fenced}
+    if any(counts.values()):
+        yield ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
 
 
 def _turn(turn: Any) -> str:
-    """`epoch 47: taken over by ash (lease.take 3f9a01c2, silent for 600 s)`."""
+    """`epoch 47: taken over by ash (lease.take 3f9a01c2 of ash; silent for 600000 ms, as it says)`."""
     facts = [f"{turn.kind} {turn.record[:8]} of {turn.by}"] if turn.record else []
     if turn.silence_ms is not None:
-        facts.append(f"who says: silent for {turn.silence_ms} ms")
+        facts.append(f"silent for {turn.silence_ms} ms, as it says")
     if turn.reason:
         facts.append(turn.reason)
     return f"epoch {turn.epoch}: {turn.how}" + (f" ({'; '.join(facts)})" if facts else "")
