@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from orxaq_mesh import carry
 from orxaq_mesh.cli import app as cli
-from orxaq_mesh.inspect import verify
+from orxaq_mesh.errors import MeshError
+from orxaq_mesh.inspect import Report, verify
 from orxaq_mesh.inspect.sources import shown, taken
 from orxaq_mesh.mesh import Mesh
 from orxaq_mesh.record import epoch_place, log_place
-from tests.builder import Pen, secret
+from orxaq_mesh.schema import read_seal
+from tests.builder import Pen, secret, sign
 from tests.fleet import MESH, PATIENCE_S, Done
 from tests.hubs import HUBS, Hub, bare, file_hub, plain_git
 from tests.nodes import fingerprint, founded, joined
 from tests.test_cli_fleet import BREAKING, breaks_a_terminal
+from tests.test_divergence import apart
+from tests.test_fork_choice import fleet as small
+from tests.test_fork_choice import united
+from tests.test_inspect import put
 
 pytestmark = pytest.mark.xdist_group("audit")
 SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
@@ -399,8 +410,8 @@ def test_QUIET_a_report_in_markdown_makes_nothing_of_a_ledgers_words(
     assert done.code == 0, done
     assert done.out.startswith("# ")
     outside = SPAN.sub("", done.out)
-    for sign in ("<img", "@ann", "#1 ", "](", "**c**"):
-        assert sign not in outside
+    for markup in ("<img", "@ann", "#1 ", "](", "**c**"):
+        assert markup not in outside
     for row in done.out.splitlines():
         if row.startswith("|"):
             assert row.count("|") in {line.count("|") for line in done.out.splitlines() if line.startswith("| ---")}
@@ -474,6 +485,102 @@ def test_a_pen_without_standing_writes_nothing_into_the_report(fleet: Fleet, tmp
     report = verify(None, place)
     assert not report.ok
     assert report.records == fleet.report.records
+
+
+def test_FORK_a_ledger_that_forked_is_sound_and_says_how_much_was_left(stranger: Stranger, tmp_path: Path) -> None:
+    trunk, left, right = apart()
+    place = put(tmp_path / "tree", united(left, right))
+    found = stranger.ok("verify", str(place), "--ledger", str(trunk.ledger.id))
+    chosen = right.ledger.state
+    assert (found["state"], found["records"], found["seals"]) == (chosen.digest, chosen.records, chosen.epoch)
+    assert (found["forks"], found["left"]) == (1, 2)
+    assert found["waiting"] == 2, "what the side that was left took in is still to be judged here"
+    assert sum(node["seals"] for node in found["nodes"]) == found["seals"]
+    fork = next(check for check in found["checks"] if check["law"] == "FORK")
+    assert "2 epochs lie on sides that were left" in fork["result"]
+    blamed = stranger.ok("blame", "lease/deploy", "--source", str(place))
+    assert [one["holder"] for one in blamed["tenures"]] == ["elm"]
+    assert [one["node"] for one in blamed["left"]] == ["oak"]
+
+
+def test_DIGEST_a_wrong_claim_is_found_and_its_author_named(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    elm = trunk.pens["elm"]
+    record = elm.write("event.publish", topic="t", type="x", payload={})
+    line = sign(trunk.seal_value(record, by=elm, state="0" * 64), elm.key, trunk.ledger.id)
+    trunk.push([record], [read_seal(line)])
+    done = stranger.mesh("verify", str(put(tmp_path / "tree", trunk.files)), "--json")
+    assert done.code == 6
+    assert [found["law"] for found in done.data["findings"]] == ["DIGEST"]
+    assert any(f"why {elm.log} claims other verdicts in epoch 3" in what for what in done.data["unknown"])
+
+
+def test_SECRET_what_looks_like_a_credential_is_told_and_not_repeated(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    token = "npm_" + 36 * "a"
+    record = trunk.oak.write("event.publish", topic="t", type="x", payload={"env": {"NPM": token}})
+    trunk.seal(record)
+    place = str(put(tmp_path / "tree", trunk.files))
+    found = stranger.ok("verify", place)
+    assert found["ok"], "the fold does not ask, so nothing is broken"
+    (secret_,) = found["secrets"]
+    assert (secret_["record"], secret_["path"]) == (record.id, "body.payload.env.NPM")
+    for form in ("text", "json", "markdown"):
+        assert token not in stranger.mesh("verify", place, "--format", form).out
+
+
+def test_UNTIL_and_others_what_had_no_effect_is_counted_by_rule(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    elm = trunk.pens["elm"]
+    asks = {"lease": "deploy", "session": "s", "ttl_ms": 60_000}
+    trunk.seal(elm.write("lease.acquire", **asks, until=1), by=elm)
+    trunk.seal(elm.write("lease.renew", lease="deploy", session="s", token=3), by=elm)
+    trunk.seal(elm.write("node.revoke", log=trunk.oak.log, reason="x"), by=elm)
+    found = stranger.ok("verify", str(put(tmp_path / "tree", trunk.files)))
+    reasons = {(one["verdict"], one["rule"]): one["records"] for one in found["reasons"]}
+    assert reasons == {("refused", "UNTIL"): 1, ("fenced", "FENCE"): 1, ("refused", "NODE-3"): 1}
+
+
+# Bytes of anybody.
+
+
+@cache
+def exported() -> bytes:
+    trunk = small("elm")
+    lines = [line for data in trunk.files.values() for line in data.split(b"\n")[:-1]]
+    return b"".join(carry.written(str(trunk.ledger.id), lines))
+
+
+def outcome(place: Path, ledger: str | None = None) -> Report | MeshError:
+    try:
+        return verify(None, place, ledger=ledger)
+    except MeshError as error:
+        return error
+
+
+@given(st.binary(max_size=300), st.integers(0, 2**16), st.integers(0, 300))
+@settings(max_examples=100)
+def test_LINE_no_bytes_of_an_export_end_in_anything_but_a_clear_error(junk: bytes, at: int, gone: int) -> None:
+    whole = exported()
+    at %= len(whole) + 1
+    with tempfile.TemporaryDirectory() as folder:
+        for data in (junk, whole[:at] + junk + whole[at + gone :]):
+            place = Path(folder, "file")
+            place.write_bytes(data)
+            ended = outcome(place)
+            assert ended.what.isprintable() if isinstance(ended, MeshError) else ended.ok == (data == whole)
+
+
+def test_B7_no_bytes_of_a_bundle_end_in_anything_but_a_clear_error(fleet: Fleet, tmp_path: Path) -> None:
+    whole, dice = fleet.bundle("fuzzed.bundle").read_bytes(), random.Random(11)
+    for _ in range(24):
+        data = bytearray(whole)
+        for _ in range(dice.randint(1, 3)):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        place = tmp_path / "fuzzed.bundle"
+        place.write_bytes(data)
+        ended = outcome(place, fleet.ledger)
+        assert ended.what.isprintable() if isinstance(ended, MeshError) else not ended.ok or ended == fleet.report
 
 
 def test_a_mesh_of_ones_own_may_be_asked_of_any_place(fleet: Fleet) -> None:

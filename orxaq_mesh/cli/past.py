@@ -17,6 +17,7 @@ import typer
 from orxaq_mesh.cli.app import Command
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call
+from orxaq_mesh.cli.complete import blamed
 from orxaq_mesh.cli.report import JSON, Section, form_of, show
 from orxaq_mesh.errors import INVALID, InvalidLedger, MeshFault, Usage
 
@@ -173,7 +174,10 @@ def blame(
     about: Annotated[
         str,
         typer.Argument(
-            metavar="NOUN/NAME", help="lease/NAME, task/DAG/TASK, command/ID or node/NAME.", show_default=False
+            metavar="NOUN/NAME",
+            help="lease/NAME, task/DAG/TASK, command/ID or node/NAME.",
+            show_default=False,
+            autocompletion=blamed,
         ),
     ],
     source: Source = None,

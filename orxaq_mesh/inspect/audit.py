@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from orxaq_mesh.credentials import find
 from orxaq_mesh.inspect.checking import Checked, Report
 from orxaq_mesh.inspect.reading import History
 from orxaq_mesh.inspect.sources import HUB, Taken
@@ -34,6 +35,17 @@ class Check(NamedTuple):
     result: str
 
 
+class Secret(NamedTuple):
+    """A place in a record where something looks like a credential. What stands there is not repeated."""
+
+    record: str
+    node: str
+    kind: str
+    epoch: int
+    path: str
+    pattern: str
+
+
 class Audit(NamedTuple):
     """The report for a stranger.
 
@@ -46,6 +58,7 @@ class Audit(NamedTuple):
         nodes: every key, with how many records and epochs it signed.
         kinds: kind -> outcome -> how many records; of one that was held, what it came to last.
         reasons: (outcome, rule) -> how many records, of those that were not applied.
+        secrets: records in which something looks like a credential (law SECRET): in which, where, by which pattern.
         unknown: what could not be known, and why.
     """
 
@@ -57,6 +70,7 @@ class Audit(NamedTuple):
     nodes: tuple[Json, ...]
     kinds: Mapping[str, Mapping[str, int]]
     reasons: Mapping[tuple[str, str], int]
+    secrets: tuple[Secret, ...]
     unknown: tuple[str, ...]
 
 
@@ -68,15 +82,17 @@ def audit(checked: Checked, *, seen: bool = False) -> Audit:
     for record, _, verdict, _ in last.values():
         kinds.setdefault(record.kind, Counter())[verdict.outcome] += 1
     no = ((verdict.outcome, verdict.rule) for _, _, verdict, _ in last.values() if verdict.outcome != APPLIED)
+    secrets = tuple(_secrets(past))
     return Audit(
         checked.report,
         checked.asked,
         checked.place,
         past,
-        tuple(_checks(checked, past)),
+        tuple(_checks(checked, past, len({secret.record for secret in secrets}))),
         tuple(members_of(past)),
         dict(sorted(kinds.items())),
         dict(sorted(Counter(no).items())),
+        secrets,
         tuple(_unknown(checked, past, seen)),
     )
 
@@ -84,7 +100,7 @@ def audit(checked: Checked, *, seen: bool = False) -> Audit:
 # What was checked.
 
 
-def _checks(checked: Checked, past: History) -> Iterator[Check]:
+def _checks(checked: Checked, past: History, secret: int) -> Iterator[Check]:
     broken = {finding.law for finding in checked.report.findings}
     told = set()
     for law, what, count, note in _asked(checked, past):
@@ -92,6 +108,8 @@ def _checks(checked: Checked, past: History) -> Iterator[Check]:
         compared = law != "RENDER" or checked.report.ok or law in broken
         result = BROKEN if law in broken else KEPT if compared else NOT_COMPARED
         yield Check(law, what, count, f"{result}; {note}" if note else result)
+    note = _some(secret, "hold what looks like one")
+    yield Check("SECRET", "records hold no credential", past.state.records, note or KEPT)
     for law in sorted(broken - told):
         count = sum(finding.law == law for finding in checked.report.findings)
         yield Check(law, "see what was found", count, BROKEN)
@@ -113,7 +131,7 @@ def _asked(checked: Checked, past: History) -> Iterator[tuple[str, str, int, str
     yield "CHAIN", "records follow the one before them", records, f"{len(past.state.heads)} logs"
     yield "SEAL", "epochs are closed by who may, over what is there", len(past.seals), _held(past)
     yield "EPOCH", "epochs are numbered and ordered as they must be", len(past.seals), ""
-    yield "FORK", "forks are decided by first votes", votes, f"final up to epoch {past.final}"
+    yield "FORK", "forks are decided by first votes", votes, _ways(past)
     yield "PREFIX", "keys signed two histories", len({log for seal in past.seals for log in seal.proofs}), ""
     yield "DIGEST", "digests of all verdicts are what they come to", len(past.seals), ""
     yield "RULES", f"records are judged by rules {past.state.rules}", records, _some(rules["RULES"], "not known to")
@@ -136,6 +154,11 @@ def _some(count: int, what: str) -> str:
     return f"{count} {what}" if count else ""
 
 
+def _ways(past: History) -> str:
+    left = len(past.ledger.spine.stood) - len(past.seals)
+    return f"final up to epoch {past.final}" + (f"; {left} epochs lie on sides that were left" if left else "")
+
+
 def _held(past: History) -> str:
     return _some(len(past.ledger.spine.held), "that do not stand")
 
@@ -144,6 +167,13 @@ def _unseen(past: History) -> int:
     epochs = {id_: seal.epoch for id_, seal in past.ledger.spine.seals.items()}
     records = (item.record for item in past.judged if not item.again)
     return sum(record.seen_epoch not in (0, epochs.get(record.seen_seal)) for record in records)
+
+
+def _secrets(past: History) -> Iterator[Secret]:
+    """SECRET is asked where a record is signed; what another program signed may hold one all the same."""
+    for record, epoch, _, again in past.judged:
+        for path, pattern in () if again else find(record.body):
+            yield Secret(record.id, record.log, record.kind, epoch, f"body.{path}", pattern)
 
 
 # Who.
