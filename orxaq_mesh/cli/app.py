@@ -49,6 +49,8 @@ COMMANDS = {
     "show": "ledger",
     "trace": "trace",
     "verify": "audit",
+    "diff": "past",
+    "blame": "past",
     "divergence": "divergence",
     "proof": "proof",
     "explain": "explain",
