@@ -54,6 +54,7 @@ COMMANDS = {
     "doctor": "doctor",
     "config": "config",
     "gate": "gate",
+    "hub": "hub",
     "demo": "demo",
     "version": "version",
 }
