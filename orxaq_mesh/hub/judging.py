@@ -89,7 +89,9 @@ class Judge:
             yield Finding("RENDER", move.ref, 0, "a branch points to a commit")
         else:
             if move.old is not None and not repository.descends(move.new, move.old):
-                yield Finding("PUSH", move.ref, 0, "the branch only moves forward: this commit does not descend from it")
+                yield Finding(
+                    "PUSH", move.ref, 0, "the branch only moves forward: this commit does not descend from it"
+                )
             if branch == trunk:
                 yield from self._trunk(repository, tip, move.new)
             else:
@@ -105,7 +107,9 @@ class Judge:
         except review.ReadDeeper:
             found = review.review(self._memory.from_genesis(repository, tip), items)
         if tip is None and not found.seals:
-            yield Finding("SEAL", "", 0, "this founds no ledger: the first push brings the founding record and its seal")
+            yield Finding(
+                "SEAL", "", 0, "this founds no ledger: the first push brings the founding record and its seal"
+            )
         yield from (item for item in found.findings if not is_others_secret(item, found))
 
     # Outboxes.
@@ -117,7 +121,13 @@ class Judge:
         nodes = (asked.node,) if asked.node else users.get(asked.user, ())
         known = bool(asked.node) or bool(users)
         if known and node not in nodes:
-            who = f"the node {asked.node}" if asked.node else f"user {asked.user[:MAX_NAME]}" if asked.user else "who pushes"
+            who = (
+                f"the node {asked.node}"
+                if asked.node
+                else f"user {asked.user[:MAX_NAME]}"
+                if asked.user
+                else "who pushes"
+            )
             yield Finding("CHAIN", HEADS + branch, 0, f"{who} is not {node}, and only {node} moves its outbox")
 
     def _arriving(self, asked: Asked) -> Oid | None:
@@ -135,7 +145,11 @@ class Judge:
         items = list(bounded(repository.changes(base, move.new)))
         before = repository.changes(move.old, move.new, only=lambda path: (parse_path(path) or ("",))[0] == log)
         yield from outbox.judged(
-            self._memory.of(repository, tip), log, items, before if move.old else (), lambda path: repository.read(tip, path)
+            self._memory.of(repository, tip),
+            log,
+            items,
+            before if move.old else (),
+            lambda path: repository.read(tip, path),
         )
 
 
