@@ -61,6 +61,7 @@ COMMANDS = {
     "doctor": "doctor",
     "config": "config",
     "gate": "gate",
+    "hub": "hub",
     "demo": "demo",
     "version": "version",
 }

@@ -30,9 +30,10 @@ _LOST = re.compile(
     "stale info|fetch first|non-fast-forward|failed to update ref|incorrect old value|cannot lock ref|failed to lock"
     "|reference already exists"
 )
+# "unpacker error": of a push whose objects were not taken in (too large, malformed) no ref moves.
 _VETO = re.compile(
     "declined|protected branch|den(?:y|ied)|prohibited|rule violations|currently checked out|hidden ref"
-    "|not allowed|deletion of the current branch"
+    "|not allowed|deletion of the current branch|unpacker error"
 )
 _VETO_ASIDE = re.compile(r"aborted by (?:the reference-transaction )?hook|hook declined")
 
