@@ -44,6 +44,7 @@ COMMANDS = {
     "show": "ledger",
     "trace": "trace",
     "verify": "ledger",
+    "review": "review",
     "divergence": "divergence",
     "proof": "proof",
     "explain": "explain",
