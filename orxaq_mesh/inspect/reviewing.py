@@ -107,10 +107,10 @@ def _between(repository: Repository, base: Oid, head: Oid) -> _Change:
     parted = repository.merge_base(base, head)
     if parted == base:
         return _Change(list(repository.changes(base, head)))
-    is_shallow = repository.is_shallow()
+    is_cut = repository.is_cut_between(base, head)
     if parted is None:
-        return _Change(list(_of_strangers(repository, base, head)), [_nothing_in_common(is_shallow)])
-    unknown = [f"{_CUT_OFF}: whether the two parted later than at {parted[:12]}"] * is_shallow
+        return _Change(list(_of_strangers(repository, base, head)), [_nothing_in_common(is_cut)])
+    unknown = [f"{_CUT_OFF}: whether the two parted later than at {parted[:12]}"] * is_cut
     items, clashes = _onto(repository, base, repository.changes(parted, head))
     notes = [f"the base has moved on since {parted[:12]}; what counts is what was added since then"]
     if clashes:
@@ -118,8 +118,8 @@ def _between(repository: Repository, base: Oid, head: Oid) -> _Change:
     return _Change(items, unknown, notes)
 
 
-def _nothing_in_common(is_shallow: bool) -> str:
-    if is_shallow:
+def _nothing_in_common(is_cut: bool) -> str:
+    if is_cut:
         return f"{_CUT_OFF}: where the two parted, and so what the change takes away: git fetch --unshallow"
     return "the two have no commit in common: what the change takes away, and whether git would merge it at all"
 
