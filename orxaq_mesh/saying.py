@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orxaq_mesh import kinds
 from orxaq_mesh.kinds import APPLIED, HELD, Judged, Said, State, review
-from orxaq_mesh.kinds.node import ADMIN, RECOVERY, members
+from orxaq_mesh.kinds.node import NODE, members
 from orxaq_mesh.text import clean
 
 PAGE = 40
@@ -123,7 +123,7 @@ def _with_outcome(said: Said, after: State, item: Judged, sealed: bool) -> Said:
 def grouped(said: Sequence[Sentence], *, most: int = PAGE) -> list[Group]:
     """The sentences as a page can hold them: more than `most` become fewer, those of one author that are alike first.
 
-    What only an admin may do is never folded away.
+    What only admins and reviewers may do is never folded away.
     """
     groups = _grouped(said, lambda one: _alike(one, one.record))
     if len(groups) > most:
@@ -136,7 +136,7 @@ def grouped(said: Sequence[Sentence], *, most: int = PAGE) -> list[Group]:
 def _alike(one: Sentence, by: str) -> tuple[object, ...]:
     """What sentences have in common that are said as one."""
     kind = kinds.KINDS.get(one.kind)
-    apart = kind is not None and kind.roles and kind.roles <= {ADMIN, RECOVERY}
+    apart = kind is not None and kind.roles and NODE not in kind.roles
     return (one.record if apart else by, one.kind, one.outcome, one.rule, one.result, one.sealed, one.said.template)
 
 
@@ -190,3 +190,11 @@ def text(one: Sentence | Group) -> str:
 
 def _quoted(fact: str) -> str:
     return f"`{clean(fact, limit=MAX_QUOTED)}`"
+
+
+def value(one: Sentence) -> dict[str, Any]:
+    """A sentence as JSON. Its facts are as the ledger has them; its text is made harmless."""
+    record, log, author, kind, outcome, rule, result, said, sealed, epoch = one
+    verdict = {"verdict": outcome, "rule": rule, "result": result or None, "sealed": sealed, "epoch": epoch}
+    whose = {"id": record, "kind": kind, "log": log, "node": author}
+    return {**whose, **verdict, "text": text(one), "template": said.template, "facts": dict(said.facts)}

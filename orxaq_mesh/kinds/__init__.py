@@ -164,9 +164,9 @@ def propose(state: State, name: str, kind: str, wish: Value) -> Value:
     return {"until": state.epoch + (epochs or UNTIL_EPOCHS), **body}
 
 
-def is_held(state: State, record_id: str) -> bool:
-    """Whether the record of this id was sealed, and waits for an approval."""
-    return review.is_held(state, record_id)
+def asks_for_reviews(state: State) -> bool:
+    """Whether any rule is in force by which records are held."""
+    return bool(review.reviews(state).needs)
 
 
 def _too_late(until: int | None) -> str:
@@ -221,7 +221,7 @@ __all__ = [
     "Verdict",
     "Words",
     "apply",
-    "is_held",
+    "asks_for_reviews",
     "judge",
     "judged_again",
     "new_state",

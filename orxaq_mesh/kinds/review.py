@@ -67,7 +67,7 @@ RULES = (
         "sealed, or refused (UNTIL) at the first epoch after its `until`; a kind without one waits as many epochs as "
         "the rule says. What the recovery key signs, a claim of work, and what a reactor makes are never held.",
         "Four eyes on a deploy must hold on every machine, also where the host's merge button was pressed.",
-        "mesh review require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
+        "mesh policy require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
     ),
     Rule(
         "REVIEW-2",
@@ -429,7 +429,7 @@ def _whole(state: State, prefix: str) -> str:
     found = [id_ for id_ in reviews(state).held if id_.startswith(prefix)]
     if len(found) != 1:
         count = "several records" if found else "no record"
-        raise Refused("REVIEW-3", f"{count} that waits has an id that begins with {prefix}", hint="mesh held")
+        raise Refused("REVIEW-3", f"{count} that waits has an id that begins with {prefix}", hint="mesh proposals")
     return found[0]
 
 
@@ -456,12 +456,12 @@ def says_held(state: State, record: Record) -> Said:
     ]
     facts: dict[str, str | int] = {}
     if (lacks := lacking(state, record)) > 0:
-        facts["approvals"] = lacks
+        facts["lacks"] = lacks
     if len(record.body.get("tasks", ())) > 1:
         patterns = [pattern for need in needs for pattern in need.names]
         found = [name for name in names_of(record.body) if any(_matches(pattern, name) for pattern in patterns)]
         facts |= {"reviewed": ", ".join(found)} if found else {}
-    template = ", needs approval of {approvals}" if "approvals" in facts else ", needs approval"
+    template = ", needs approval of {lacks}" if "lacks" in facts else ", needs approval"
     return Said(template + " for `{reviewed}`" * ("reviewed" in facts), facts)
 
 
