@@ -51,6 +51,7 @@ COMMANDS = {
     "verify": "audit",
     "diff": "past",
     "blame": "past",
+    "review": "review",
     "divergence": "divergence",
     "proof": "proof",
     "explain": "explain",
