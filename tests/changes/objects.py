@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +23,10 @@ AT_S = 1_800_000_000
 
 
 class Odd(NamedTuple):
-    """A tree's entry of any mode. `content`: a blob's bytes, the id of whatever stands there, or the entries of a tree
-    in just this order, whatever git would say to them.
-    """
+    """A tree's entry of any mode. `content`: a blob's bytes, or what makes the object that stands there; its id."""
 
     mode: bytes
-    content: bytes | str | Sequence[tuple[bytes, bytes, str]]
+    content: bytes | Callable[[Objects], str]
 
 
 class Objects:
@@ -76,10 +74,8 @@ class Objects:
             tree[_bytes(name)] = Entry(FOLDER, self._folder(inner))
         return self.put(b"tree", format_tree(tree))
 
-    def _id(self, content: bytes | str | Sequence[tuple[bytes, bytes, str]]) -> str:
-        if isinstance(content, str):
-            return content
-        return self.blob(content) if isinstance(content, bytes) else self.tree(*content)
+    def _id(self, content: bytes | Callable[[Objects], str]) -> str:
+        return self.blob(content) if isinstance(content, bytes) else content(self)
 
     def commit(self, tree: str, *parents: str, message: str = "epoch 1") -> str:
         return self.put(b"commit", format_commit(tree, list(parents), message, AT_S))
