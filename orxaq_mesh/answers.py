@@ -40,7 +40,7 @@ def lease_facts(state: State, name: str) -> dict[str, Any]:
 
 def sealed(item: Judged) -> dict[str, Any]:
     """A sealed record and its verdict, as facts of a log line."""
-    record, epoch, verdict = item
+    record, epoch, verdict, _ = item
     lease = {"lease": record.body["lease"]} if "lease" in record.body else {}
     facts = {"epoch": epoch, "node": record.log, "seq": record.seq, "kind": record.kind}
     return {**facts, **lease, **verdict._asdict()}
@@ -48,10 +48,10 @@ def sealed(item: Judged) -> dict[str, Any]:
 
 def judged(state: State, item: Judged) -> Answer:
     """What came of a sealed record. The token is told to those only who hold it."""
-    record, epoch, verdict = item
+    record, epoch, verdict, _ = item
     facts: dict[str, Any] = lease_facts(state, record.body["lease"]) if "lease" in record.body else {}
     what = hint = ""
-    if verdict.outcome in (REFUSED, FENCED):
+    if verdict.outcome != APPLIED:
         words = kinds.words(state, record, verdict)
         what, hint, facts = words.what, words.hint, {**words.facts, **facts}
     elif verdict.result == "granted":

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from orxaq_mesh import kinds
-from orxaq_mesh.kinds import Moment, State, Verdict
+from orxaq_mesh.kinds import Moment, State
 from orxaq_mesh.kinds.shelf import Shelf
 from orxaq_mesh.record import Record, Seal
 
 Taken = Mapping[str, Sequence[Record]]
+Judged = kinds.Judged
 
 
 class Epoch(NamedTuple):
@@ -32,14 +33,6 @@ class Epoch(NamedTuple):
     taken: Taken
     first: Sequence[str] = ()
     suspended: Iterable[str] = ()
-
-
-class Judged(NamedTuple):
-    """A sealed record, its epoch and its verdict."""
-
-    record: Record
-    epoch: int
-    verdict: Verdict
 
 
 def in_order(parent: str, taken: Taken, first: Sequence[str] = ()) -> list[Record]:
@@ -65,8 +58,14 @@ def _judge(state: State, moment: Moment, epoch: Epoch) -> list[Judged]:
         kinds.suspend(state, log, moment)
     for family in kinds.FAMILIES:
         family.open_epoch(state, moment)
+    again = kinds.judged_again
+    judged = [Judged(record, moment.epoch, verdict, True) for record, verdict in again(state, moment)]
     apply, number = kinds.apply, moment.epoch
-    return [Judged(record, number, apply(state, record, moment)) for record in in_order(*epoch[:3])]
+    for record in in_order(*epoch[:3]):
+        judged.append(Judged(record, number, apply(state, record, moment)))
+        if state.slices["review"].again:
+            judged += [Judged(held, number, verdict, True) for held, verdict in again(state, moment)]
+    return judged
 
 
 def next_digest(digest: str, judged: Iterable[Judged]) -> str:
@@ -74,7 +73,7 @@ def next_digest(digest: str, judged: Iterable[Judged]) -> str:
 
     sha256 over the digest so far and, a line each, `<record id> <outcome> <rule> <result>`.
     """
-    lines = [f"{record.id} {outcome} {rule} {result}\n" for record, _, (outcome, rule, result) in judged]
+    lines = [f"{record.id} {outcome} {rule} {result}\n" for record, _, (outcome, rule, result), _ in judged]
     return hashlib.sha256(f"{digest}\n{''.join(lines)}".encode()).hexdigest()
 
 
@@ -90,7 +89,7 @@ def apply(state: State, seal: Seal, taken: Taken, first: Sequence[str] = ()) -> 
     judged = _judge(state, Moment(seal.epoch, seal.id), Epoch(seal.parent, taken, first, seal.proofs))
     state.epoch, state.seal, state.at, state.rules = seal.epoch, seal.id, seal.at, seal.rules
     state.heads.update(seal.heads)
-    state.records += len(judged)
+    state.records += sum(not item.again for item in judged)
     state.digest = next_digest(state.digest, judged)
     _doubt(state, seal)
     return judged
@@ -105,18 +104,19 @@ def _doubt(state: State, seal: Seal) -> None:
 
 
 class Draft(NamedTuple):
-    """What an epoch would come to: its number, the digest that its seal must carry, and the verdicts."""
+    """What an epoch would come to: its number, the digest that its seal must carry, the verdicts, the state after it."""
 
     epoch: int
     digest: str
     judged: list[Judged]
+    after: State
 
 
 def draft(state: State, epoch: Epoch, number: int) -> Draft:
     """What closing this epoch under this number would come to. The state stays as it is."""
     trial = copy(state)
     judged = _judge(trial, Moment(number), epoch)
-    return Draft(number, next_digest(state.digest, judged), judged)
+    return Draft(number, next_digest(state.digest, judged), judged, trial)
 
 
 def copy(state: State) -> State:

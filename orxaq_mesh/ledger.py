@@ -562,7 +562,11 @@ class Ledger:
         chain = {stood.seal.id for stood in self.spine.chain}
         late = {record.id for run in taken.values() for record in run}
         orphans = [stood for id_, stood in self.spine.stood.items() if id_ not in chain]
-        passed = [s.seal for s in orphans if s.seal.epoch > self.state.epoch or late & {i.record.id for i in s.judged}]
+        passed = [
+            s.seal
+            for s in orphans
+            if s.seal.epoch > self.state.epoch or late & {i.record.id for i in s.judged if not i.again}
+        ]
         return max(passed, key=lambda seal: (seal.epoch, seal.id), default=None)
 
     def taken_by(self, seal: Seal) -> dict[str, list[Record]]:

@@ -115,7 +115,9 @@ class Spine:
     @property
     def all_taken(self) -> bool:
         """Whether the chain has taken in every record, and there is no other side: so it is nearly always."""
-        return len(self.stood) == len(self.chain) and sum(len(s.judged) for s in self.chain) == len(self.records)
+        return len(self.stood) == len(self.chain) and sum(not i.again for s in self.chain for i in s.judged) == len(
+            self.records
+        )
 
     def taken(self) -> set[str]:
         """The ids of the records that a standing seal, on whatever side, has taken in."""
@@ -204,7 +206,8 @@ class Spine:
             if id_ in trunk:
                 break
             side.append(id_)
-        return [item.record.id for id_ in reversed(side) if id_ in self.stood for item in self.stood[id_].judged]
+        judged = (item for id_ in reversed(side) if id_ in self.stood for item in self.stood[id_].judged)
+        return [item.record.id for item in judged if not item.again]
 
     def _back(self, id_: str) -> Iterator[str]:
         """A standing seal and all before it, down to the base."""

@@ -137,8 +137,8 @@ def bent(value: dict[str, Any], path: Path, new: Any) -> dict[str, Any]:
         inner.pop(path[-1], None)
     elif isinstance(inner, dict):
         inner[path[-1]] = new
-    elif isinstance(inner, list):
-        inner[path[-1] : int(path[-1]) + 1] = [] if new is ... else [new]
+    elif isinstance(inner, list) and isinstance(path[-1], int):
+        inner[path[-1] : path[-1] + 1] = [] if new is ... else [new]
     return found
 
 

@@ -303,7 +303,10 @@ def seal_stands(value: dict[str, Any]) -> bool:
             "body: has a field that is not among lease, of, once, priority, queue, session",
         ),
         (example("node.admit", roles=[]), "body.roles: [] is not allowed here: want what the node may do"),
-        (example("node.admit", roles=["root"]), "body.roles.0: 'root' is not one of ['admin', 'node', 'observer']"),
+        (
+            example("node.admit", roles=["root"]),
+            "body.roles.0: 'root' is not one of ['admin', 'node', 'observer', 'reviewer']",
+        ),
         (example("event.publish", under={"lease": "a"}), "body.under: 'session' is a required property"),
         (example("lease.break", reason=""), "body.reason: '' is not allowed here: want why, for people, in 1 to 500"),
         (example("lease.acquire") | {"v": 2}, "v: 2 of lease.acquire is unknown to these rules"),

@@ -76,7 +76,7 @@ def _under(body: Any) -> dict[str, Any]:
 
 def record_value(item: Any, final: int = 0) -> dict[str, Any]:
     """A judged record as one JSON object; `final`: up to which epoch verdicts are."""
-    record, epoch, verdict = item
+    record, epoch, verdict, _ = item
     value: dict[str, Any] = {"id": record.id, "epoch": epoch, "node": record.log, "seq": record.seq}
     value |= {"kind": record.kind, "at": record.at, "body": record.body, "prev": record.prev}
     value |= {"verdict": verdict.outcome, "rule": verdict.rule, "result": verdict.result or None}
@@ -85,7 +85,7 @@ def record_value(item: Any, final: int = 0) -> dict[str, Any]:
 
 
 def _row(item: Any, final: int) -> tuple[str, ...]:
-    record, epoch, verdict = item
+    record, epoch, verdict, _ = item
     at = record.at.partition(".")[0].replace("T", " ")
     node = record.log.rpartition("-")[0]
     rule = verdict.rule if verdict.outcome != "applied" else verdict.result

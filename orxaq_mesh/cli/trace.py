@@ -73,7 +73,7 @@ def _without_renewals(children: list[Any]) -> tuple[list[Any], int]:
 def _line(item: Any, asked: str) -> list[Part]:
     from orxaq_mesh.cli.ledger import about
 
-    record, epoch, verdict = item
+    record, epoch, verdict, _ = item
     said = verdict.result if verdict.outcome == "applied" else f"{verdict.outcome} ({verdict.rule})"
     mark: list[Part] = [Painted(" <- this", "bold")] if record.id == asked else []
     name: Part = Painted(record.kind, "bold")

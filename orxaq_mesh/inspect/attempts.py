@@ -42,7 +42,7 @@ def attempts(judged: Iterable[Judged], name: str, since: int = 0, *, runs: bool 
     """
     found: list[Json] = []
     for item in _about(judged, name, since):
-        record, epoch, verdict = item
+        record, epoch, verdict, _ = item
         if verdict.outcome == APPLIED and verdict.result == "granted":
             if found and found[-1]["outcome"] is None:
                 found[-1] |= {"outcome": _ENDS.get(record.kind, LOST), "ended": record.at, "ended_epoch": epoch}
@@ -82,7 +82,7 @@ def _attempt_of(found: list[Json], record: Record) -> Json:
 
 
 def _note(attempt: Json, item: Judged) -> None:
-    record, epoch, verdict = item
+    record, epoch, verdict, _ = item
     if verdict.outcome == FENCED:
         attempt["fenced"].append({"record": record.id, "kind": record.kind, "node": record.log.rpartition("-")[0]})
     if verdict.outcome != APPLIED:

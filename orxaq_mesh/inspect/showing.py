@@ -89,7 +89,7 @@ def show(mesh: Node, prefix: str) -> Shown:
 
 
 def _all(past: History) -> Iterator[tuple[Record | Seal, Verdict | None, int | None]]:
-    yield from ((record, verdict, epoch) for record, epoch, verdict in past.judged)
+    yield from ((record, verdict, epoch) for record, epoch, verdict, _ in past.judged)
     yield from ((seal, None, seal.epoch) for seal in past.seals)
     spine, on_way = past.ledger.spine, {seal.id for seal in past.seals}
     yield from ((stood.seal, None, stood.seal.epoch) for id_, stood in spine.stood.items() if id_ not in on_way)

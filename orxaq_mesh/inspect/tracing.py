@@ -54,7 +54,7 @@ class _Causes:
         self._granted: dict[tuple[str, int], str] = {}
 
     def take_in(self, item: Judged) -> None:
-        record, epoch, verdict = item
+        record, epoch, verdict, _ = item
         self.items[record.id] = item
         if record.flaw:
             return
@@ -154,7 +154,7 @@ def _find(causes: _Causes, judged: Iterable[Judged], prefix: str) -> Judged:
 
 def value(branch: Branch) -> dict[str, Any]:
     """A tree as JSON."""
-    record, epoch, verdict = branch.item
+    record, epoch, verdict, _ = branch.item
     said = {"id": record.id, "kind": record.kind, "node": record.log, "at": record.at, "epoch": epoch}
     said |= {"verdict": verdict.outcome, "rule": verdict.rule, "result": verdict.result or None, "body": record.body}
     said |= {"missing_cause": branch.missing, "more": branch.more}

@@ -9,21 +9,24 @@ Knows not: any family's rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
-from orxaq_mesh.kinds import command, dag, event, lease, node, reactor, work
+from orxaq_mesh.kinds import command, dag, event, lease, node, reactor, review, work
 from orxaq_mesh.kinds.base import (
     APPLIED,
     FENCED,
+    HELD,
     REFUSED,
     Case,
     Effect,
     Family,
+    Judged,
     Kind,
     Moment,
     Once,
     Row,
+    Said,
     State,
     Verdict,
     Words,
@@ -31,7 +34,7 @@ from orxaq_mesh.kinds.base import (
 from orxaq_mesh.record import Record, Value, canonical, line_id
 from orxaq_mesh.rules import LAWS, Rule
 
-FAMILIES = cast("tuple[Family, ...]", (node, work, lease, reactor, dag, command, event))
+FAMILIES = cast("tuple[Family, ...]", (node, review, work, lease, reactor, dag, command, event))
 
 KINDS: dict[str, Kind] = {kind.name: kind for family in FAMILIES for kind in family.KINDS}
 RULES: dict[str, Rule] = LAWS | {rule.id: rule for family in FAMILIES for rule in family.RULES}
@@ -62,13 +65,16 @@ def judge(state: State, record: Record, moment: Moment) -> tuple[Verdict, Effect
     if record.flaw is not None or record.kind not in _TABLE:
         return _FLAWED, None
     kind, rows = _TABLE[record.kind]
-    if no := node.standing(state, record, kind):
-        return no, None
+    if (no := node.standing(state, record, kind)) and not (no.rule == "SEEN" and review.is_being_judged(state, record)):
+        return no, None  # what was held may be older than what its author wrote since
     body = record.body
     if "once" in body and kind.roles and state.once.get(once_key(state, record)):
         return _AGAIN, None
     if kind.until and body["until"] < moment.epoch:
         return _LATE, None
+    if review.waits(state, record):
+        verdict = review.verdict_of(state, record)
+        return verdict, review.hold if verdict.outcome == HELD else None
     if "under" in body and not lease.under_current(state, record, body["under"]):
         return _STALE, None
     for case, verdict, do in rows:
@@ -89,11 +95,20 @@ def apply(state: State, record: Record, moment: Moment) -> Verdict:
         if bearer is not None and was_admitted:
             for family in FAMILIES:
                 family.gone(state, bearer.name, moment)
-        _remember(state, record, moment, verdict)
+        if verdict.outcome == APPLIED:
+            _remember(state, record, moment, verdict)
+    if verdict.outcome != HELD:
+        review.forget(state, record.id)
     if member := members.get(record.log):
         member.at = record.at
         member.seen = max(member.seen, record.seen_epoch)
     return verdict
+
+
+def judged_again(state: State, moment: Moment) -> Iterator[tuple[Record, Verdict]]:
+    """What was held and has its turn now: it was approved, rejected, taken back, or waited too long (REVIEW-1)."""
+    for record, verdict in review.turns(state):
+        yield record, verdict or apply(state, record, moment)
 
 
 def suspend(state: State, log: str, moment: Moment) -> None:
@@ -132,7 +147,8 @@ def once_key(state: State, record: Record) -> str:
 
 
 UNTIL_EPOCHS = 16
-"""How many epochs after the one seen a request may still be sealed, unless it says otherwise (law UNTIL)."""
+"""How many epochs after the one seen a request may still be sealed, unless it says otherwise (law UNTIL). What needs
+an approval has as many as its rule says (REVIEW-1)."""
 
 
 def propose(state: State, name: str, kind: str, wish: Value) -> Value:
@@ -142,7 +158,15 @@ def propose(state: State, name: str, kind: str, wish: Value) -> Value:
         Refused: there is nothing that the wish could be about.
     """
     body = FAMILY_OF[kind].propose(state, name, kind, wish)
-    return {"until": state.epoch + UNTIL_EPOCHS, **body} if KINDS[kind].until else body
+    if not KINDS[kind].until:
+        return body
+    _, epochs = review.needed(state, node.members(state).named(name), kind, body)
+    return {"until": state.epoch + (epochs or UNTIL_EPOCHS), **body}
+
+
+def is_held(state: State, record_id: str) -> bool:
+    """Whether the record of this id was sealed, and waits for an approval."""
+    return review.is_held(state, record_id)
 
 
 _WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
@@ -159,6 +183,8 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     if verdict.rule == "NODE-3" and node.is_suspended(state, record.log):
         what = f"the key of {record.log} is suspended: it signed two histories"
         return Words(what, "mesh node rotate: a new key, which an admin lets in", {})
+    if verdict.outcome == HELD:
+        return review.words(state, record, verdict)
     if verdict.rule in _WORDS:
         what, hint = _WORDS[verdict.rule](record)
         return Words(what, hint, {})
@@ -173,19 +199,24 @@ __all__ = [
     "FAMILIES",
     "FAMILY_OF",
     "FENCED",
+    "HELD",
     "KINDS",
     "REFUSED",
     "RULES",
     "Family",
+    "Judged",
     "Kind",
     "Moment",
     "Once",
     "Row",
+    "Said",
     "State",
     "Verdict",
     "Words",
     "apply",
+    "is_held",
     "judge",
+    "judged_again",
     "new_state",
     "once_key",
     "propose",

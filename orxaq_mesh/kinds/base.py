@@ -117,6 +117,30 @@ class Words(NamedTuple):
     facts: Mapping[str, Any]
 
 
+class Judged(NamedTuple):
+    """A sealed record, an epoch and its verdict there; `again`: it was held in an epoch before (REVIEW-1)."""
+
+    record: Record
+    epoch: int
+    verdict: Verdict
+    again: bool = False
+
+
+class Said(NamedTuple):
+    """A sentence about a record, without its subject: fixed words, and what of the ledger stands in them.
+
+    Attributes:
+        template: "asks for lease `{lease}` (held by {holder})". Text between backticks is quoted where it is shown.
+        facts: every value of the ledger, by its name in the template: hostile text until a renderer has made it
+            harmless (law QUIET). Lists are joined.
+        came: what came of it, in words and facts as above: (sealed, only drafted). Empty where the template says all.
+    """
+
+    template: str
+    facts: Mapping[str, str | int]
+    came: tuple[str, str] = ("", "")
+
+
 def no_part(*_: Any) -> None:
     """For a family that keeps nothing of its own in the state, and a row that changes none: nothing to do."""
 
@@ -157,3 +181,12 @@ class Family(Protocol):
 
     def words(self, state: State, record: Record, verdict: Verdict) -> Words:
         """Why a record of this family was refused, fenced or made to wait."""
+
+    def says(self, before: State, after: State, judged: Judged) -> Said:
+        """What a sound record of this family does, for whoever reads a change.
+
+        Args:
+            before: the state before the change that brings it.
+            after: the state behind that change, real or drafted.
+            judged: the record with its verdict, real or drafted.
+        """

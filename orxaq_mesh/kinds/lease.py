@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from orxaq_mesh.errors import Fenced, Refused
-from orxaq_mesh.kinds import node, work
+from orxaq_mesh.kinds import node, review, work
 from orxaq_mesh.kinds.base import APPLIED, FENCED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
@@ -196,6 +196,21 @@ def _names_own_place(state: State, record: Record, moment: Moment) -> bool:
     return any((w.record, w.node) == (record.body["record"], who) for w in _lease(state, record).queue)
 
 
+def _names_own_proposal(state: State, record: Record, moment: Moment) -> bool:
+    asked = _proposed(state, node.name_of(state, record), record.body["lease"], record.body["session"])
+    return bool(asked == record.body["record"])
+
+
+def _proposed(state: State, who: str, name: str, session: object) -> str | None:
+    """The id of a session's request for a lease that waits for an approval."""
+    for id_, held in review.reviews(state).held.items():
+        body = held.record.body
+        same = held.record.kind.startswith("lease.") and (body["lease"], body["session"]) == (name, session)
+        if same and node.name_of(state, held.record) == who:
+            return id_
+    return None
+
+
 def _free(state: State, record: Record, moment: Moment) -> bool:
     lease = _lease(state, record)
     return not lease.holder and not lease.queue and lease.token < moment.epoch
@@ -259,6 +274,7 @@ CASES: Mapping[str, Case] = {
     "the session holds it": _holds,
     "the session waits for it": _waits,
     "it names its own place in the queue": _names_own_place,
+    "it names its own request that is held": _names_own_proposal,
     "free, and nobody waits": _free,
     "a claim of what is another node's turn": lambda s, r, m: (
         work.is_work(r.body["lease"]) and _free(s, r, m) and _stolen(s, r, m)
@@ -347,6 +363,10 @@ def _withdraw(state: State, record: Record, moment: Moment) -> None:
         leases(state).due.discard(lease.name)
 
 
+def _take_back(state: State, record: Record, moment: Moment) -> None:
+    review.withdraw(state, record.body["record"], "LEASE-7")
+
+
 def _take(state: State, record: Record, moment: Moment) -> None:
     lease = _enter(state, record)
     if lease.queue:
@@ -383,6 +403,7 @@ ROWS = (
     Row("lease.renew", "the holder, with the current token", APPLIED, "LEASE-6", "renewed", _renew),
     Row("lease.renew", "otherwise", FENCED, "FENCE"),
     Row("lease.release", "it names its own place in the queue", APPLIED, "LEASE-7", "withdrawn", _withdraw),
+    Row("lease.release", "it names its own request that is held", APPLIED, "LEASE-7", "withdrawn", _take_back),
     Row(
         "lease.release",
         "the holder, with the current token and the grant's record",
@@ -512,6 +533,8 @@ def propose(state: State, who: str, kind: str, wish: Value) -> Value:
         return {**named, **wish}
     if kind == "lease.release" and (place := waiting(state, who, name, wish["session"])):
         return {"record": place.record, **wish}
+    if kind == "lease.release" and (asked := _proposed(state, who, name, wish["session"])):
+        return {"record": asked, **wish}
     if "token" in wish and (kind == "lease.renew" or "record" in wish):
         return wish
     lease = held(state, who, name, wish["session"])

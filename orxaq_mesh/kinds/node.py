@@ -19,9 +19,10 @@ from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
 NAME = "node"
-ADMIN, NODE, OBSERVER, RECOVERY = "admin", "node", "observer", "recovery"
+ADMIN, NODE, OBSERVER, RECOVERY, REVIEWER = "admin", "node", "observer", "recovery", "reviewer"
 WAITING, ADMITTED, REVOKED, ROTATED, SUSPENDED = "waiting", "admitted", "revoked", "rotated", "suspended"
 WRITERS = frozenset({ADMIN, NODE})
+REVIEWERS = frozenset({ADMIN, REVIEWER})
 
 KINDS = (
     Kind("node.found", frozenset()),

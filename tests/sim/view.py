@@ -133,7 +133,7 @@ class View:
         for seal in reading.left:
             for record in self.judge.shadows[seal.id].taken:
                 self.verdicts.pop(record.id, None)
-        for record, _, verdict in reading.judged:
+        for record, _, verdict, _ in reading.judged:
             self.verdicts[record.id] = verdict
         for seal_id in (reading.known | {seal.id for seal in reading.seals}) - self._stood:
             if seal_id in self.judge.shadows and seal_id != NOTHING:
@@ -206,7 +206,7 @@ class View:
         self.laws.hold(not stranger.mends, 6, f"the tree is damaged: {reading.findings[:1]}")
         same = digest(stranger.state) == digest(self.ledger.state)
         self.laws.hold(same, 6, "a stranger finds another state")
-        there = {record.id: verdict for record, _, verdict in reading.judged}
+        there = {record.id: verdict for record, _, verdict, _ in reading.judged}
         self.laws.hold(there == self.verdicts, 10, "a stranger finds other records or verdicts")
 
     def sound_lines(self) -> frozenset[str]:

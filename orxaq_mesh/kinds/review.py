@@ -1,0 +1,443 @@
+"""Review: which records wait for somebody's approval, who gave it, and what is to be judged again.
+
+Knows: the rules that name what needs an approval, the records that are held and the approvals that came before them,
+texts that look like credentials and are none.
+Knows not: what a held record asks for (its own family judges it once it may be), pull requests, branches.
+Laws: LIVE (nothing that frees or ends something is ever held; what waits is bounded and ends), PREFIX (a verdict
+`held` stays in its epoch; the record is judged once more in the epoch of its approval), UNTIL.
+
+    epoch 40  ash requires 1 approval for lease.acquire of deploy
+    epoch 41  elm acquires deploy                     held
+    epoch 44  oak approves it                         approved; and elm's acquire: granted, token 44
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from orxaq_mesh.errors import Refused
+from orxaq_mesh.kinds import node
+from orxaq_mesh.kinds.base import APPLIED, HELD, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.record import Record, Value
+from orxaq_mesh.rules import Rule
+from orxaq_mesh.schema import read_record
+
+NAME = "review"
+REVIEWABLE = (
+    "breaker.reset",
+    "command.issue",
+    "dag.part",
+    "dag.submit",
+    "event.publish",
+    "lease.acquire",
+    "lease.take",
+    "node.admit",
+    "reactor.publish",
+    "review.allow",
+    "review.lift",
+    "review.require",
+    "task.assign",
+    "task.retry",
+    "task.skip",
+    "work.offer",
+)
+"""What may be held: what begins something. What renews, ends, frees, revokes or reports never is (law LIVE)."""
+WAIT_EPOCHS = 10_000
+"""So many epochs a held record waits for its approval, unless its rule says otherwise."""
+MAX_RULES, MAX_ALLOWED = 64, 1024
+MAX_HELD, MAX_HELD_EACH = 1024, 128
+MAX_GIVEN = 4096
+_CLAIMS = ("task:", "command:")
+
+KINDS = (
+    Kind("review.require", frozenset({node.ADMIN})),
+    Kind("review.lift", frozenset({node.ADMIN})),
+    Kind("review.approve", node.REVIEWERS),
+    Kind("review.reject", node.REVIEWERS | node.WRITERS),
+    Kind("review.allow", node.REVIEWERS),
+)
+
+RULES = (
+    Rule(
+        "REVIEW-1",
+        "What needs an approval is held",
+        "An admin's rule names kinds, and where it likes names and roles; a record that it fits, and that too few "
+        "reviewers have approved, has no effect: it is held. It is judged where the last approval that it needs is "
+        "sealed, or refused (UNTIL) at the first epoch after its `until`; a kind without one waits as many epochs as "
+        "the rule says. What the recovery key signs, a claim of work, and what a reactor makes are never held.",
+        "Four eyes on a deploy must hold on every machine, also where the host's merge button was pressed.",
+        "mesh review require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
+    ),
+    Rule(
+        "REVIEW-2",
+        "Nobody approves what they wrote",
+        "An approval by the node that wrote one of the records it names is refused; and one that was given before its "
+        "author's record was there does not count for that record.",
+        "One laptop, or one agent, must not be two pairs of eyes.",
+        "elm approves elm's acquire: refused, whatever roles elm has.",
+    ),
+    Rule(
+        "REVIEW-3",
+        "What is named must be there",
+        "A rule that is lifted is in force, and a record that is rejected is held. An approval may come before its "
+        "record: it is kept for that.",
+        "A typing error must not pass for a deed.",
+        "mesh reject 3f9a, where no held record has that id: refused.",
+    ),
+    Rule(
+        "REVIEW-4",
+        "A held record can be rejected",
+        "A reviewer rejects a held record, or its own author takes it back; it is refused from then on.",
+        "A no is a decision, too, and should not look like nobody's having looked.",
+        "mesh reject 3f9a --reason 'not before Monday'.",
+    ),
+    Rule(
+        "REVIEW-5",
+        "What waits for an approval is bounded",
+        "At most 64 rules are in force, 1,024 records held, 128 of one node, 4,096 approvals kept for records that are "
+        "not there yet, and 1,024 texts allowed; what is beyond is refused.",
+        "Nobody can fill every laptop's memory with what waits (law LIVE).",
+        "The 129th proposal of one node is refused until one of the others is decided.",
+    ),
+)
+
+
+class Need(NamedTuple):
+    """One rule: which records need how many approvals, and how many epochs they wait where they name no `until`.
+
+    A name that ends in `*` stands for all that begin so; without names, or roles, every one fits. A role fits who has
+    no other roles than those named.
+    """
+
+    kinds: tuple[str, ...]
+    names: tuple[str, ...]
+    roles: tuple[str, ...]
+    approvals: int
+    epochs: int
+
+
+class Held(NamedTuple):
+    """A record that waits: since which epoch, how many approvals it needs, until when it waits, who approved it."""
+
+    record: Record
+    epoch: int
+    approvals: int
+    until: int
+    approved: tuple[str, ...]
+
+
+class Reviews:
+    """The family's slice.
+
+    Attributes:
+        needs: the rules in force, by name.
+        held: id -> what waits, in the order in which it came.
+        given: id of a record that is not there yet -> in which epoch it was approved first, and by whom.
+        allowed: sha256 of texts that look like credentials and are none -> who said so.
+        again: ids of held records that are to be judged now, each with its verdict where that is known already.
+        now: the id of the one that is being judged.
+    """
+
+    __slots__ = ("again", "allowed", "given", "held", "needs", "now")
+
+    def __init__(self) -> None:
+        self.needs: dict[str, Need] = {}
+        self.held: dict[str, Held] = {}
+        self.given: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self.allowed: dict[str, str] = {}
+        self.again: list[tuple[str, Verdict | None]] = []
+        self.now = ""
+
+
+def reviews(state: State) -> Reviews:
+    part: Reviews = state.slices[NAME]
+    return part
+
+
+def names_of(body: Value) -> Iterator[str]:
+    """What a rule's names are compared with: the lease, DAG, task, command, topic, reactor or node it is about."""
+    for field in ("lease", "dag", "task", "topic", "reactor", "name", "rule"):
+        if field in body:
+            yield body[field]
+    for task in body.get("tasks", ()):
+        yield f"{body['dag']}/{task['name']}"
+
+
+def _fits(need: Need, kind: str, body: Value, roles: tuple[str, ...]) -> bool:
+    if kind not in need.kinds or (need.roles and not set(roles) <= set(need.roles)):
+        return False
+    return not need.names or any(_matches(pattern, name) for name in names_of(body) for pattern in need.names)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _exempt(body: Value, roles: tuple[str, ...]) -> bool:
+    """LIVE: whoever lost all their reviewers has the recovery key; and what was reviewed as a whole is not held again."""
+    claim = str(body.get("lease", "")).startswith(_CLAIMS)
+    return claim or node.RECOVERY in roles or "reaction" in body
+
+
+def needed(state: State, author: node.Member | None, kind: str, body: Value) -> tuple[int, int]:
+    """(approvals, epochs to wait) that the rules in force ask for; (0, 0): none."""
+    part = reviews(state)
+    if not part.needs or author is None or _exempt(body, author.roles):
+        return 0, 0
+    found = [(need.approvals, need.epochs) for need in part.needs.values() if _fits(need, kind, body, author.roles)]
+    return max(found, default=(0, 0))
+
+
+def _needed(state: State, record: Record) -> tuple[int, int]:
+    return needed(state, node.members(state).by_log.get(record.log), record.kind, record.body)
+
+
+def waits(state: State, record: Record) -> bool:
+    """Whether a record has too few approvals to be judged by its own family here."""
+    part = reviews(state)
+    return bool(part.needs) and part.now != record.id and lacking(state, record) > 0
+
+
+def lacking(state: State, record: Record) -> int:
+    """How many approvals a record still lacks; one by its own author is none (REVIEW-2)."""
+    part = reviews(state)
+    held = part.held.get(record.id)
+    approvals, approved = (held.approvals, held.approved) if held else (_needed(state, record)[0], ())
+    if not approvals:
+        return 0
+    author, (_, before) = node.name_of(state, record), part.given.get(record.id, (0, ()))
+    return approvals - sum(name != author for name in approved or before)
+
+
+def verdict_of(state: State, record: Record) -> Verdict:
+    """What comes of a record that waits: it is held, where there is room."""
+    held = reviews(state).held.values()
+    if len(held) >= MAX_HELD or sum(other.record.log == record.log for other in held) >= MAX_HELD_EACH:
+        return Verdict(REFUSED, "REVIEW-5")
+    return Verdict(HELD, "REVIEW-1")
+
+
+def hold(state: State, record: Record, moment: Moment) -> None:
+    """Keep a record until it is approved, rejected or too late."""
+    part, (approvals, epochs) = reviews(state), _needed(state, record)
+    until = record.body.get("until", moment.epoch + epochs)
+    _, approved = part.given.pop(record.id, (0, ()))
+    part.held[record.id] = Held(record, moment.epoch, approvals, until, approved)
+
+
+def forget(state: State, record_id: str) -> None:
+    """A record was judged: the approvals that came before it are of no more use."""
+    reviews(state).given.pop(record_id, None)
+
+
+def is_being_judged(state: State, record: Record) -> bool:
+    """Whether a record was held, and has its turn now."""
+    return reviews(state).now == record.id
+
+
+def is_held(state: State, record_id: str) -> bool:
+    """Whether the record of this id waits for an approval."""
+    return record_id in reviews(state).held
+
+
+def withdraw(state: State, record_id: str, rule: str) -> None:
+    """A held record is to be refused, by this rule, as soon as what brought that about is done."""
+    reviews(state).again.append((record_id, Verdict(REFUSED, rule)))
+
+
+def held_with(state: State, name: str, once: object) -> Record | None:
+    """ONCE: the held record of a node with this idempotency key."""
+    if once is None:
+        return None
+    mine = (held.record for held in reviews(state).held.values() if node.name_of(state, held.record) == name)
+    return next((record for record in mine if record.body.get("once") == once), None)
+
+
+# The table.
+
+
+def _by_its_author(state: State, record: Record, moment: Moment) -> bool:
+    held, author = reviews(state).held, node.name_of(state, record)
+    named = (held[id_].record for id_ in record.body["records"] if id_ in held)
+    return any(node.name_of(state, other) == author for other in named)
+
+
+def _too_many_given(state: State, record: Record, moment: Moment) -> bool:
+    part = reviews(state)
+    return len(part.given.keys() | set(record.body["records"])) > MAX_GIVEN
+
+
+def _none_held(state: State, record: Record, moment: Moment) -> bool:
+    return not all(id_ in reviews(state).held for id_ in record.body["records"])
+
+
+def _foreign(state: State, record: Record, moment: Moment) -> bool:
+    author = node.members(state).by_log[record.log]
+    if not node.REVIEWERS.isdisjoint(author.roles):
+        return False
+    held = reviews(state).held
+    return any(node.name_of(state, held[id_].record) != author.name for id_ in record.body["records"])
+
+
+def _unknown_rule(state: State, record: Record, moment: Moment) -> bool:
+    return record.body["rule"] not in reviews(state).needs
+
+
+def _too_many_rules(state: State, record: Record, moment: Moment) -> bool:
+    return len(reviews(state).needs.keys() | {record.body["rule"]}) > MAX_RULES
+
+
+def _too_many_allowed(state: State, record: Record, moment: Moment) -> bool:
+    return len(reviews(state).allowed.keys() | {record.body["digest"]}) > MAX_ALLOWED
+
+
+CASES: Mapping[str, Case] = {
+    "too many rules": _too_many_rules,
+    "no such rule": _unknown_rule,
+    "one of the records is its author's": _by_its_author,
+    "too many approvals wait for their records": _too_many_given,
+    "one of the records is not held": _none_held,
+    "neither a reviewer nor the author of all": _foreign,
+    "too many texts": _too_many_allowed,
+    "otherwise": lambda state, record, moment: True,
+}
+
+
+def _require(state: State, record: Record, moment: Moment) -> None:
+    body = record.body
+    names, roles = tuple(body.get("names", ())), tuple(body.get("roles", ()))
+    need = Need(tuple(body["kinds"]), names, roles, body["approvals"], body.get("epochs", WAIT_EPOCHS))
+    reviews(state).needs[body["rule"]] = need
+
+
+def _lift(state: State, record: Record, moment: Moment) -> None:
+    """What is held already stays so: it was written under the rule."""
+    del reviews(state).needs[record.body["rule"]]
+
+
+def _approve(state: State, record: Record, moment: Moment) -> None:
+    part, name = reviews(state), node.name_of(state, record)
+    for id_ in record.body["records"]:
+        held = part.held.get(id_)
+        if held is None:
+            epoch, names = part.given.get(id_, (moment.epoch, ()))
+            part.given[id_] = (epoch, tuple(sorted({*names, name})))
+            continue
+        part.held[id_] = held._replace(approved=tuple(sorted({*held.approved, name})))
+        if lacking(state, held.record) <= 0:
+            part.again.append((id_, None))
+
+
+def _reject(state: State, record: Record, moment: Moment) -> None:
+    for id_ in record.body["records"]:
+        withdraw(state, id_, "REVIEW-4")
+
+
+def _allow(state: State, record: Record, moment: Moment) -> None:
+    reviews(state).allowed[record.body["digest"]] = node.name_of(state, record)
+
+
+ROWS = (
+    Row("review.require", "too many rules", REFUSED, "REVIEW-5"),
+    Row("review.require", "otherwise", APPLIED, "REVIEW-1", "required", _require),
+    Row("review.lift", "no such rule", REFUSED, "REVIEW-3"),
+    Row("review.lift", "otherwise", APPLIED, "REVIEW-1", "lifted", _lift),
+    Row("review.approve", "one of the records is its author's", REFUSED, "REVIEW-2"),
+    Row("review.approve", "too many approvals wait for their records", REFUSED, "REVIEW-5"),
+    Row("review.approve", "otherwise", APPLIED, "REVIEW-1", "approved", _approve),
+    Row("review.reject", "one of the records is not held", REFUSED, "REVIEW-3"),
+    Row("review.reject", "neither a reviewer nor the author of all", REFUSED, "NODE-3"),
+    Row("review.reject", "otherwise", APPLIED, "REVIEW-4", "rejected", _reject),
+    Row("review.allow", "too many texts", REFUSED, "REVIEW-5"),
+    Row("review.allow", "otherwise", APPLIED, "SECRET", "allowed", _allow),
+)
+
+
+# What is judged again.
+
+
+def turns(state: State) -> Iterator[tuple[Record, Verdict | None]]:
+    """The held records that have their turn, each with its verdict where that is known; they are held no longer."""
+    part = reviews(state)
+    while part.again:
+        id_, verdict = part.again.pop(0)
+        if (held := part.held.pop(id_, None)) is not None:
+            part.now = id_
+            yield held.record, verdict
+            part.now = ""
+
+
+def new() -> Reviews:
+    return Reviews()
+
+
+def dump(part: Reviews) -> Any:
+    return {
+        "allowed": part.allowed,
+        "given": [[id_, epoch, list(names)] for id_, (epoch, names) in part.given.items()],
+        "held": [[held.record.line.decode(), *held[1:4], list(held.approved)] for held in part.held.values()],
+        "needs": {name: [[*need.kinds], [*need.names], [*need.roles], *need[3:]] for name, need in part.needs.items()},
+    }
+
+
+def load(data: Any) -> Reviews:
+    part = Reviews()
+    part.allowed = dict(data["allowed"])
+    part.given = {id_: (epoch, tuple(names)) for id_, epoch, names in data["given"]}
+    for line, epoch, approvals, until, approved in data["held"]:
+        record = read_record(line.encode())
+        part.held[record.id] = Held(record, epoch, approvals, until, tuple(approved))
+    for name, (kinds, names, roles, approvals, epochs) in data["needs"].items():
+        part.needs[name] = Need(tuple(kinds), tuple(names), tuple(roles), approvals, epochs)
+    return part
+
+
+def copy(part: Reviews) -> Reviews:
+    twin = Reviews()
+    twin.needs, twin.held, twin.given, twin.allowed = (
+        dict(part.needs),
+        dict(part.held),
+        dict(part.given),
+        dict(part.allowed),
+    )
+    return twin
+
+
+def open_epoch(state: State, moment: Moment) -> None:
+    """UNTIL: what waited too long is refused; so is what was approved and never came forgotten."""
+    part = reviews(state)
+    part.again += [(id_, Verdict(REFUSED, "UNTIL")) for id_, held in part.held.items() if held.until < moment.epoch]
+    while part.given and next(iter(part.given.values()))[0] + WAIT_EPOCHS < moment.epoch:
+        del part.given[next(iter(part.given))]
+
+
+def gone(state: State, node: str, moment: Moment) -> None:
+    """What a node that lost its standing proposed is refused where it is approved, or too late (NODE-3, UNTIL)."""
+
+
+def propose(state: State, node: str, kind: str, wish: Value) -> Value:
+    """Records are named by their whole ids, or by so much of one as fits one held record alone."""
+    if kind not in ("review.approve", "review.reject"):
+        return wish
+    return {**wish, "records": [_whole(state, prefix) for prefix in wish["records"]]}
+
+
+def _whole(state: State, prefix: str) -> str:
+    if len(prefix) == 64:
+        return prefix
+    found = [id_ for id_ in reviews(state).held if id_.startswith(prefix)]
+    if len(found) != 1:
+        count = "several records" if found else "no record"
+        raise Refused("REVIEW-3", f"{count} that waits has an id that begins with {prefix}", hint="mesh held")
+    return found[0]
+
+
+def words(state: State, record: Record, verdict: Verdict) -> Words:
+    """Why something about reviews was refused, or why a record of any kind is held."""
+    if verdict.outcome == HELD:
+        lacks = lacking(state, record)
+        what = f"{record.kind} needs {lacks} approval{'s' if lacks != 1 else ''} of others; it has no effect so far"
+        return Words(what, f"mesh propose, then another node: mesh approve {record.id[:12]}", {"approvals": lacks})
+    says = next((rule.title for rule in RULES if rule.id == verdict.rule), verdict.rule)
+    return Words(says, f"mesh explain {verdict.rule}", {})
