@@ -1,0 +1,190 @@
+"""Any git repository, looked at by object id: a checkout, a hub, a bare clone. Nothing in it is moved or run.
+
+Knows: how to name a commit, what two commits differ by, inside the ledger and beside it (laws RENDER, QUIET).
+Knows not: lines, the hub's address, GitPython (its import takes longer than most of what is asked here).
+
+    with Repository(git_dir, environ=environ) as repository:
+        base, head = repository.resolve("main"), repository.resolve("topic")
+        for item in repository.changes(base, head): ...      # Change, or Flaw: also for what stands beside `ledger`
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from orxaq_mesh import errors
+from orxaq_mesh.store import Change, Flaw, Oid, Wanted, answers, objects
+from orxaq_mesh.store.answers import Ran
+from orxaq_mesh.store.environment import git_environment
+from orxaq_mesh.store.objects import FOLDER, Entry, Tree, Unreadable
+from orxaq_mesh.store.pipes import finish
+from orxaq_mesh.store.reader import OID, Reader
+from orxaq_mesh.text import clean
+
+TIMEOUT_MS = 120_000
+MAX_BESIDE = 100
+"""So many flaws beside the ledger are told; whoever touches more knows it."""
+_MAX_DEPTH = 32
+_MAX_REVISION = 250
+
+_HINT = "fetch what is missing; a shallow or partial clone has not got everything"
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+"""Reading must not reach for the network where a partial clone lacks an object (law QUIET)."""
+
+
+class Repository:
+    """The objects of one repository, read in the one scrubbed environment. To be closed; not for two threads.
+
+    Args:
+        git_dir: the git directory: `.git` of a checkout, or a bare repository.
+        environ: the environment of this process (`home` reads it).
+        also: variables that git is to see beside the scrubbed ones: the quarantine of a push, and nothing else.
+    """
+
+    def __init__(self, git_dir: Path, *, environ: Mapping[str, str], also: Mapping[str, str] | None = None) -> None:
+        self.git_dir = git_dir
+        self._env = {**git_environment(environ), **_NO_FETCH, **(also or {})}
+        self._reader = Reader(lambda: self._start(["cat-file", "--batch-command"]), _HINT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def resolve(self, revision: str) -> Oid:
+        """The commit that a revision names, as git spells revisions: a branch, `HEAD~2`, an id.
+
+        Raises:
+            Usage: it names none.
+        """
+        sound = revision.isprintable() and not revision.startswith("-") and 0 < len(revision) <= _MAX_REVISION
+        ran = self._run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") if sound else None
+        oid = ran.out.decode("ascii", "replace").strip() if ran and ran.good else ""
+        if not OID.fullmatch(oid):
+            raise errors.Usage(f"no commit of {self.git_dir} is named {clean(revision, limit=80)!r}")
+        return oid
+
+    def has(self, oid: Oid) -> bool:
+        """Whether this commit is here."""
+        return (self._reader.info(oid) or ("", 0))[0] == "commit"
+
+    def parents(self, commit: Oid) -> list[Oid]:
+        """A commit's parents.
+
+        Raises:
+            InvalidLedger: it is larger than any commit that is read, or malformed.
+        """
+        try:
+            return self._reader.commit(commit)[1]
+        except Unreadable as error:
+            flaw = Flaw("RENDER", commit, str(error))
+            raise errors.InvalidLedger(f"commit {commit}: {error}", findings=[flaw]) from error
+
+    def merge_base(self, one: Oid, other: Oid) -> Oid | None:
+        """A best common ancestor of two commits, or None where there is none."""
+        ran = self._answer("merge-base", one, other)
+        return ran.out.decode("ascii").split("\n", 1)[0] if ran.code == 0 else None
+
+    def descends(self, new: Oid, old: Oid) -> bool:
+        """Whether `old` is `new` or an ancestor of it."""
+        if new == old or old in self.parents(new):
+            return True
+        return self._answer("merge-base", "--is-ancestor", old, new).code == 0
+
+    def is_shallow(self) -> bool:
+        """Whether history is cut off here (trap B15)."""
+        return self._answer("rev-parse", "--is-shallow-repository").out.strip() == b"true"
+
+    def changes(self, old: Oid | None, new: Oid, only: Wanted | None = None) -> Iterator[Change | Flaw]:
+        """What differs between two commits: the ledger's files as `Store.changes` tells, then what stands beside it.
+
+        Args:
+            old, new: commits that are here; None: an empty tree.
+            only: path -> whether that file of the ledger is wanted.
+
+        Raises:
+            MeshFault: an object is not here.
+        """
+        before, _ = self._root(old)
+        after, flaw = self._root(new)
+        if flaw:
+            yield flaw
+        yield from objects.differences(self._reader, before, after, "ledger", only)
+        yield from self._beside(before, after)
+
+    def read(self, commit: Oid, path: str) -> bytes | None:
+        """A segment's bytes in a commit, or None where there is none that a ledger can have."""
+        try:
+            return objects.find(self._reader, self._root(commit)[0], path)
+        except Unreadable:
+            return None
+
+    def close(self) -> None:
+        """End the process that reads. Safe to call twice."""
+        self._reader.close()
+
+    def _root(self, commit: Oid | None) -> tuple[Tree, Flaw | None]:
+        """A commit's root tree; an unreadable one counts as empty, and is a flaw."""
+        if commit is None:
+            return {}, None
+        try:
+            return self._reader.tree(self._reader.commit(commit)[0]), None
+        except Unreadable as error:
+            return {}, Flaw("RENDER", commit, str(error))
+
+    def _beside(self, before: Tree, after: Tree) -> Iterator[Flaw]:
+        """A flaw for each file that differs beside `ledger`, the first hundred of them."""
+        names = [name for name in sorted(before.keys() | after.keys()) if name != b"ledger"]
+        left = [(name.decode("utf-8", "backslashreplace"), before.get(name), after.get(name)) for name in names[::-1]]
+        told = 0
+        while left and told < MAX_BESIDE:
+            path, old, new = left.pop()
+            if old == new:
+                continue
+            inner = self._inner(path, old, new)
+            left += inner
+            if not inner:
+                told += 1
+                yield Flaw("RENDER", clean(path), "stands beside the ledger: its changes touch nothing else")
+
+    def _inner(self, path: str, old: Entry | None, new: Entry | None) -> list[tuple[str, Entry | None, Entry | None]]:
+        """What two folders hold, last first; nothing where one of the two is a file, or they are not to be read."""
+        entries = [entry for entry in (old, new) if entry]
+        if any(entry.mode != FOLDER for entry in entries) or path.count("/") >= _MAX_DEPTH:
+            return []
+        try:
+            before = self._reader.tree(old.oid) if old else {}
+            after = self._reader.tree(new.oid) if new else {}
+        except Unreadable:
+            return []
+        names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))[::-1]
+        told = [(f"{path}/{name.decode('utf-8', 'backslashreplace')}", name) for name in names]
+        return [(inner, before.get(name), after.get(name)) for inner, name in told[-MAX_BESIDE:]]
+
+    def _answer(self, *args: str) -> Ran:
+        """What git says to a question that may be answered by 0 or 1."""
+        ran = self._run(*args)
+        if ran.code not in (0, 1) or ran.late or ran.cut:
+            raise errors.MeshFault(f"git cannot read {self.git_dir}: {answers.reason(ran)}", hint=_HINT)
+        return ran
+
+    def _run(self, *args: str) -> Ran:
+        return finish(self._start(args), b"", TIMEOUT_MS)
+
+    def _start(self, args: Sequence[str]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                ["git", f"--git-dir={self.git_dir}", *args],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._env,
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError as error:
+            raise errors.MeshFault("git cannot be started", hint="install git 2.39 or later") from error
