@@ -166,6 +166,8 @@ class _Walk:
         after, flaw = self._get(self._source.tree, new, path)
         if flaw:
             yield flaw
+        if new and after == {}:
+            yield Flaw("RENDER", path, "an empty folder")
         before, after = before or {}, after or {}
         for name in sorted(before.keys() | after.keys()):
             inner = f"{path}/{_text(name)}"

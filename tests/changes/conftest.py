@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from orxaq_mesh.store.git import GitStore
+from orxaq_mesh.store.repository import Repository
 from tests.changes.objects import Objects
 
 
@@ -21,3 +22,9 @@ def store(objects: Objects, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made = GitStore(tmp_path_factory.mktemp("node") / "store.git", str(objects.path), environ=dict(os.environ))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def repository(objects: Objects) -> Iterator[Repository]:
+    with Repository(objects.path, environ=dict(os.environ)) as made:
+        yield made

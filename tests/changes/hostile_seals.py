@@ -250,8 +250,8 @@ CASES: tuple[Case, ...] = (
     # Its number.
     _with("EPOCH", "an epoch is left out", epoch=21),
     _with("EPOCH", "a thousand epochs are left out", epoch=1020),
-    _with("SEAL", "the tip's own number", epoch=19),
-    _with("SEAL", "a number far back", epoch=3),
+    _with("EPOCH", "the tip's own number", epoch=19),
+    _with("EPOCH", "a number far back", epoch=3),
     Case("EPOCH: over a seal that nobody has", "EPOCH", _passes_nobody),
     _with("EPOCH", "over its own parent", over=_past(0)),
     _with("EPOCH", "over a seal beneath it", over=_past(3)),

@@ -102,21 +102,6 @@ def _unsorted(objects: Objects) -> str:
     return objects.tree((FOLDER, b"000001", objects.tree()), (FOLDER, b"000000", objects.tree()))
 
 
-def _no_tree(objects: Objects) -> str:
-    """A blob where a tree belongs."""
-    return objects.blob(_TEXT)
-
-
-def _no_blob(objects: Objects) -> str:
-    """A tree where a blob belongs."""
-    return objects.tree()
-
-
-def _cut_off(objects: Objects) -> str:
-    """The bytes of a tree, ended in the middle of an id."""
-    return objects.put(b"tree", b"40000 000000\0" + b"x" * 7)
-
-
 def _twice(scene: Scene) -> None:
     """One blob at two places: the lines of elm stand as the lines of ash, too."""
     scene.odd[_mine(scene).replace("0000000001", "0000000033")] = Odd(FILE, scene.files[_mine(scene)])
@@ -145,9 +130,9 @@ def _crowd(scene: Scene) -> None:
         scene.files[f"ledger/nodes/x-{number:08x}/000000/0000000001.ndjson"] = b"{}\n"
 
 
-def _malformed(name: str, content: Callable[[Objects], str], mode: bytes = FOLDER) -> Case:
-    """A folder of logs that no git would have written."""
-    return _odd("RENDER", name, "ledger/nodes/rue-00000000", Odd(mode, content), hub=_FSCK)
+def _malformed(law: str, name: str, content: Callable[[Objects], str]) -> Case:
+    """A log's folder that no git would have written."""
+    return _odd(law, name, "ledger/nodes/rue-00000000", Odd(FOLDER, content), hub=_FSCK)
 
 
 CASES: tuple[Case, ...] = (
@@ -223,12 +208,9 @@ CASES: tuple[Case, ...] = (
     Case("RENDER: more logs than a folder holds", "RENDER", _crowd),
     _odd("RENDER", "a tree bomb", "ledger/nodes/rue-00000000", Odd(FOLDER, _bomb)),
     # Objects that are none (trap B7).
-    _malformed("a name twice in a folder", _many(FILE, b"0000000001.ndjson", 2)),
-    _malformed("a folder out of order", _unsorted),
-    _malformed("a blob for a folder", _no_tree),
-    _malformed("a tree for a file", _no_blob, FILE),
-    _malformed("a tree that is cut off", _cut_off),
-    _malformed("a name with a slash", _many(FILE, b"000000/0000000001.ndjson")),
-    _malformed("a folder named ..", _many(FILE, b"..")),
-    _malformed("a file named .git", _many(FILE, b".git")),
+    _malformed("RENDER", "a name twice in a folder", _many(FILE, b"0000000001.ndjson", 2)),
+    _malformed("RENDER", "a folder out of order", _unsorted),
+    _malformed("RENDER", "a name with a slash", _many(FILE, b"000000/0000000001.ndjson")),
+    _malformed("QUIET", "a folder named ..", _many(FILE, b"..")),
+    _malformed("QUIET", "a file named .git", _many(FILE, b".git")),
 )

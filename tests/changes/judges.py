@@ -2,7 +2,8 @@
 
 They see the very same commits. They are alike where all of them name the same law: see `tests/changes/test_hostile.py`.
 
-    node_says(trunk, store, base, head)        # a node that had read `base` fetches `head`
+    review_says(trunk, repository, base, head)     # `mesh review base..head`
+    node_says(trunk, store, base, head)            # a node that had read `base` fetches `head`
 """
 
 from __future__ import annotations
@@ -13,9 +14,29 @@ from orxaq_mesh import fold, kinds
 from orxaq_mesh.errors import InvalidLedger
 from orxaq_mesh.kinds import APPLIED, Moment
 from orxaq_mesh.ledger import Ledger, Reading
+from orxaq_mesh.review import ReadDeeper, review
 from orxaq_mesh.store import Change, Flaw
 from orxaq_mesh.store.git import GitStore
+from orxaq_mesh.store.repository import Repository
 from tests.builder import Trunk
+
+
+def review_says(trunk: Trunk, repository: Repository, base: str, head: str) -> set[str]:
+    """The laws that a review holds against a change; from genesis where it lies beneath what the trunk's reader keeps."""
+    try:
+        found = review(trunk.ledger, repository.changes(base, head))
+    except ReadDeeper:
+        found = review(from_genesis(trunk), repository.changes(base, head))
+    assert found.ok == (not found.findings)
+    return {finding.law for finding in found.findings}
+
+
+def from_genesis(trunk: Trunk) -> Ledger:
+    """A ledger that has read the trunk's files and let go of nothing."""
+    whole = Ledger(trunk.ledger.id)
+    whole.settles = False
+    whole.read(Change(path, None, content) for path, content in sorted(trunk.files.items()))
+    return whole
 
 
 def node_says(trunk: Trunk, store: GitStore, base: str, head: str) -> set[str]:
