@@ -67,6 +67,14 @@ def read(file: Iterable[bytes], ledger_id: str, name: str) -> Iterator[tuple[int
         raise _bad(name, number, "its end is missing: the file was cut off" if number else "the file is empty")
 
 
+def ledger_of(header: bytes) -> str:
+    """The id of the ledger that an export's first line names; "" where it is no such line. `read` says what is wrong."""
+    try:
+        return str(parse_line(header.removesuffix(b"\n")).get("ledger", ""))
+    except BadLine:
+        return ""
+
+
 def _check_header(header: Value, ledger_id: str, name: str) -> None:
     if header.get("kind") != HEADER or header.get("v") != 1:
         raise _bad(name, 1, "this is no export of a ledger")

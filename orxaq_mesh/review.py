@@ -108,7 +108,7 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
     lines = [line for change in changes for line in _new_lines(change)]
     new = _New({line.id: line for line in lines})
     seals = sum(new.is_seal(line) for line in lines)
-    findings = [*flaws, *_fresh(reading, ledger), *_not_rendered(trial, ledger, changes), *_secrets(new)]
+    findings = [*flaws, *_fresh(reading, ledger, changes), *_not_rendered(trial, ledger, changes), *_secrets(new)]
     if seals:
         judged, after = reading.judged, trial.state
         findings += _wrong_digest(trial, ledger)
@@ -183,10 +183,20 @@ def _shown(finding: Finding) -> Finding:
 # What the reading of any node says of it.
 
 
-def _fresh(reading: Reading, ledger: Ledger) -> Iterator[Finding]:
+def _fresh(reading: Reading, ledger: Ledger, changes: Iterable[FileChange]) -> Iterator[Finding]:
     """What is wrong with the change, and was not wrong before it: damage is not held against who did not do it."""
     known = {(finding.law, finding.file, finding.reason) for found in ledger.flaws.values() for finding in found}
-    return (found for found in reading.findings if (found.law, found.file, found.reason) not in known)
+    files = {change.path: change for change in changes}
+    for found in reading.findings:
+        change = files.get(found.file)
+        if (found.law, found.file, found.reason) not in known or (change and _is_new(found.line, change)):
+            yield found
+
+
+def _is_new(number: int, change: FileChange) -> bool:
+    """Whether a line of the new file was not in the old one."""
+    lines = (change.new or b"").split(b"\n")
+    return 0 < number <= len(lines) and lines[number - 1] not in (change.old or b"").split(b"\n")
 
 
 def _not_rendered(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange]) -> Iterator[Finding]:

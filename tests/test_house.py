@@ -18,7 +18,7 @@ import orxaq_mesh
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "orxaq_mesh"
 PURE = tuple(
-    "errors text credentials rules record keys plain schema kinds fold saying reconcile standing voting spine news ledger review carry effects answers silence duties choosing reacting pen engine".split()
+    "errors text credentials rules record keys plain schema kinds fold saying reconcile standing voting spine news ledger review prose carry effects answers silence duties choosing reacting pen engine".split()
 )
 EFFECTFUL = (
     "store",

@@ -43,7 +43,7 @@ COMMANDS = {
     "log": "ledger",
     "show": "ledger",
     "trace": "trace",
-    "verify": "ledger",
+    "verify": "audit",
     "divergence": "divergence",
     "proof": "proof",
     "explain": "explain",

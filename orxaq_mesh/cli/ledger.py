@@ -1,11 +1,10 @@
-"""`mesh log`, `show`, `verify`: the ledger itself.
+"""`mesh log`, `show`: the ledger itself.
 
-Knows: how records, verdicts and findings are printed.
+Knows: how records and verdicts are printed.
 Knows not: how they are judged (`inspect`).
 
     mesh log -n 20 --lease deploy
     mesh show 3f9a --sshsig out
-    mesh verify --every-signature
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from orxaq_mesh.cli.app import Command
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call, encode, write
 from orxaq_mesh.cli.complete import leases, nodes
-from orxaq_mesh.errors import INVALID
 
 app = new_app()
 STANDINGS = {
@@ -184,37 +182,3 @@ def _print(value: dict[str, Any]) -> None:
 
     call().say()
     call().say(json.dumps(value["value"], indent=2, ensure_ascii=False, sort_keys=True))
-
-
-@app.command(cls=Command, epilog="Example: mesh verify --every-signature")
-def verify(
-    source: Annotated[
-        str | None, typer.Argument(metavar="DIR", help="A directory with a ledger; else the hub's.")
-    ] = None,
-    ledger: Annotated[str | None, typer.Option(metavar="ID", help="The ledger's id that it must have.")] = None,
-    every_signature: Annotated[
-        bool, typer.Option("--every-signature", help="Check each signature, not only the newest of each log.")
-    ] = False,
-) -> None:
-    """Check every law over a whole ledger. Exit 6 if one is broken: which, in which file and line."""
-    if source is None:
-        found = call().mesh().verify(None, ledger=ledger, every_signature=every_signature)
-    else:
-        from orxaq_mesh.inspect import verify as verify_directory
-
-        found = verify_directory(None, source, ledger=ledger, every_signature=every_signature)
-    if call().json:
-        call().data(found._asdict())
-    else:
-        _tell(found)
-    if not found.ok:
-        raise typer.Exit(INVALID)
-
-
-def _tell(found: Any) -> None:
-    for finding in found.findings:
-        where = f"{finding.file}:{finding.line}" if finding.file else "ledger"
-        call().say(Painted(f"{where}: {finding.law}: ", "bad"), finding.reason)
-    state = "sound" if found.ok else "NOT SOUND"
-    style = "good" if found.ok else "bad"
-    call().say(Painted(state, style), f": {found.records} records, {found.seals} epochs, state {found.state}")

@@ -11,14 +11,16 @@ Knows not: where files come from (`reading`), the laws' own checks (`ledger`), w
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from orxaq_mesh import fold
+from orxaq_mesh.errors import Usage
 from orxaq_mesh.inspect.causes import broken_chains, causes, lines_of
-from orxaq_mesh.inspect.reading import Files, Node, from_folder, from_hub, identity, is_ledger, open_store
+from orxaq_mesh.inspect.reading import History, Node, identity, open_store, past_of, whole
+from orxaq_mesh.inspect.sources import HUB, Taken, from_hub, shown, taken
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Ledger, Reading
@@ -53,6 +55,21 @@ class Report(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+class Checked(NamedTuple):
+    """A report, and what it was made from. `asked`: whether it is the ledger that was asked for; None: none was named."""
+
+    report: Report
+    asked: bool | None
+    reader: Ledger
+    reading: Reading
+    place: Taken
+
+    @property
+    def past(self) -> History:
+        """The history in it. Which of it is final is counted now: that takes its time."""
+        return past_of(self.reader, self.reading)
+
+
 def verify(
     mesh: Node | None, source: str | Path | None = None, *, ledger: str | None = None, every_signature: bool = False
 ) -> Report:
@@ -60,70 +77,73 @@ def verify(
 
     Args:
         mesh: whose hub, if `source` is None, and whose ledger it must be, if `ledger` is None.
-        source: a directory that holds `ledger/` or is it, or the address of a hub; None: the home's hub.
+        source: where the ledger lies (see `sources.taken`); None: the home's hub.
         ledger: the ledger's id (at least 16 hex digits of it) or its founder's fingerprint.
         every_signature: each record's, not the heads' alone, which cover the records between them (law SIG).
 
     Raises:
         MeshError: there is nothing to check: no ledger there, or the hub does not answer.
     """
-    from orxaq_mesh.home.journal import Journal
-    from orxaq_mesh.home.process import undisturbed
-    from orxaq_mesh.sync.identity import memory_of
+    return check(mesh, source, ledger=ledger, every_signature=every_signature).report
 
-    files, findings = _files(mesh, source)
-    reader = Ledger()
-    reader.signatures = "every" if every_signature else "heads"
-    reader.settles = False
-    with undisturbed():
-        reading = reader.read(files)
-    findings += causes(reading.findings, files, reader.id)
-    findings += [*_wrong_digests(reading), *_no_spine(files)]
+
+def check(
+    mesh: Node | None,
+    source: str | Path | None = None,
+    *,
+    ledger: str | None = None,
+    every_signature: bool = False,
+    seen: tuple[int, str] | None = None,
+    trunk: str | None = None,
+) -> Checked:
+    """The same, and all that it was made from.
+
+    Args:
+        mesh, source, ledger, every_signature: see `verify`.
+        seen: (epoch, id of its seal or the beginning of it) that somebody was shown before (law SEEN).
+        trunk: the branch, where it is not the home's, or `mesh`.
+    """
+    place = _own(mesh) if source is None else taken(source, trunk or (mesh.settings.trunk if mesh else "mesh"))
     wanted = _home_ledger(mesh) if ledger is None else ledger
-    if wanted is not None:
-        findings += _another_ledger(reader, wanted)
+    marks = [seen] if seen else []
     if mesh is not None and source is None:
-        findings += _rolled_back(reading.known, memory_of(Journal.open(mesh.home.journal)).seen)
+        marks.append(_memory(mesh))
+    reader, reading = _read(place, every_signature)
+    findings = [*place.findings, *causes(reading.findings, place.files, reader.id)]
+    findings += [*_wrong_digests(reading), *_no_spine(place)]
+    strange = _another_ledger(reader, wanted) if wanted is not None else []
+    findings += strange
+    findings += [finding for mark in marks for finding in _rolled_back(reader, mark)]
     if not findings:
-        findings += _not_rendered(files, reader)
-    state = reader.state
+        findings += _not_rendered(place.files, reader)
     order = sorted(set(findings), key=lambda finding: (finding.file, finding.line, finding.law))
+    state = reader.state
     counts = (state.epoch, len(reading.judged), len(reading.seals))
-    return Report(not findings, state.ledger, wanted is not None, *counts, state.digest, tuple(order))
+    report = Report(not findings, state.ledger, wanted is not None, *counts, state.digest, tuple(order))
+    asked = None if wanted is None else not strange and bool(reader.state.epoch)
+    return Checked(report, asked, reader, reading, place)
 
 
-def _files(mesh: Node | None, source: str | Path | None) -> Files:
-    from orxaq_mesh.errors import Usage
+def _read(place: Taken, every_signature: bool) -> tuple[Ledger, Reading]:
+    from orxaq_mesh.home.process import undisturbed
 
-    if source is None:
-        if mesh is None:
-            raise Usage("verify what?", hint="name a directory that holds ledger/")
-        from orxaq_mesh.home.locks import NodeLock
-
-        with NodeLock(mesh.home, "node"), open_store(mesh) as store:
-            if store.trunk not in store.poll():
-                return [], [Finding("SEEN", "", 0, f"the hub has no branch {store.trunk} any more")]
-            return from_hub(store, store.trunk)
-    folder = Path(source)
-    is_hub = (folder / "HEAD").exists() if folder.is_dir() else ":" in str(source)
-    if is_hub and not is_ledger(folder):
-        return _files_at(str(source), mesh.settings.trunk if mesh else "mesh")
-    return from_folder(folder)
+    reader = whole()
+    reader.signatures = "every" if every_signature else "heads"
+    with undisturbed():
+        return reader, reader.read(place.files)
 
 
-def _files_at(hub: str, trunk: str) -> Files:
-    """The files at any hub, through a store that is thrown away."""
-    from tempfile import TemporaryDirectory
+def _own(mesh: Node | None) -> Taken:
+    """What lies at a home's hub."""
+    if mesh is None:
+        raise Usage("verify what?", hint="name a hub's address, a repository, a directory or a bundle")
+    from orxaq_mesh.home.locks import NodeLock
 
-    from orxaq_mesh.home.process import environment
-    from orxaq_mesh.store.git import GitStore
-
-    with TemporaryDirectory(prefix="orxaq-mesh-") as folder:
-        store = GitStore(Path(folder, "store.git"), hub, environ=environment(), trunk=trunk)
-        try:
-            return from_hub(store, trunk)
-        finally:
-            store.close()
+    with NodeLock(mesh.home, "node"), open_store(mesh) as store:
+        tips, trunk, name = store.poll(), store.trunk, shown(store.hub_url)
+        if trunk not in tips:
+            return Taken(HUB, name, [], [Finding("SEEN", "", 0, f"the hub has no branch {trunk} any more")])
+        return Taken(HUB, name, *from_hub(store, {trunk: tips[trunk]}), outboxes=len(tips) - 1)
 
 
 def _home_ledger(mesh: Node | None) -> str | None:
@@ -132,31 +152,46 @@ def _home_ledger(mesh: Node | None) -> str | None:
     return identity(mesh).ledger
 
 
+def _memory(mesh: Node) -> tuple[int, str]:
+    """The newest seal that this node has seen."""
+    from orxaq_mesh.home.journal import Journal
+    from orxaq_mesh.sync.identity import memory_of
+
+    return memory_of(Journal.open(mesh.home.journal)).seen
+
+
 def _another_ledger(reader: Ledger, wanted: str) -> list[Finding]:
+    """Law SIG: whose ledger it is, as its founding says, against whose it must be."""
     place, state = epoch_place(1), reader.state
     if not state.epoch:
         return []
+    prints = {member.log: PublicKey.parse(member.key).fingerprint for member in members(state).by_log.values()}
     founder = next(iter(members(state).by_log.values()))
-    fingerprint = PublicKey.parse(founder.key).fingerprint
+    fingerprint = prints[founder.log]
     if wanted == fingerprint or (len(wanted) >= SHORTEST_ID and state.ledger.startswith(wanted)):
         return []
     what = f"this is ledger {state.ledger}, founded by {founder.name} with key {fingerprint}; not {ascii(wanted)[1:80]}"
-    return [Finding("SIG", *place, what.removesuffix("'"))]
+    what = what.removesuffix("'")
+    if other := next((log for log, known in prints.items() if known == wanted), None):
+        what += f", which is the key of {other}: its founder's is to be named"
+    return [Finding("SIG", *place, what)]
 
 
-def _rolled_back(known: Container[str], seen: tuple[int, str]) -> list[Finding]:
-    """Law SEEN: the newest seal that this node has seen must be in the ledger, on whatever side."""
+def _rolled_back(reader: Ledger, seen: tuple[int, str]) -> list[Finding]:
+    """Law SEEN: a seal that was seen must be in the ledger, on whatever side."""
     epoch, seal = seen
-    if not epoch or seal in known:
+    stood = reader.spine.stood
+    if not epoch or any(id_.startswith(seal) and stood[id_].seal.epoch == epoch for id_ in stood):
         return []
-    what = f"the seal of epoch {epoch} ({seal[:12]}), which this node has seen, is not there"
-    return [Finding("SEEN", *epoch_place(epoch), what)]
+    what = f"the seal of epoch {epoch} ({seal[:12]}), which was seen before, is not there"
+    return [Finding("SEEN", *epoch_place(epoch), f"{what}: this ledger was rolled back, or is another history")]
 
 
-def _no_spine(files: Iterable[Change]) -> list[Finding]:
-    place = epoch_place(1)
-    there = any(file.path == place.file for file in files)
-    return [] if there else [Finding("SEAL", *place, "there is no seal of epoch 1")]
+def _no_spine(place: Taken) -> list[Finding]:
+    first = epoch_place(1)
+    there = any(file.path == first.file for file in place.files)
+    unread = place.findings and not place.files
+    return [] if there or unread else [Finding("SEAL", *first, "there is no seal of epoch 1")]
 
 
 def _wrong_digests(reading: Reading) -> Iterator[Finding]:

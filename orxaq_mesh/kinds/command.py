@@ -11,10 +11,24 @@ Laws: FENCE (a finish acts under the start's token), ONCE (in content: the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from orxaq_mesh.kinds import lease, node, reactor, work
-from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Effect, Kind, Moment, Row, State, Verdict, Words, no_part
+from orxaq_mesh.kinds.base import (
+    APPLIED,
+    REFUSED,
+    Case,
+    Effect,
+    Judged,
+    Kind,
+    Moment,
+    Row,
+    Said,
+    State,
+    Verdict,
+    Words,
+    no_part,
+)
 from orxaq_mesh.kinds.work import ADDRESSES, CANCELLED, COMMAND, FAILED, NOOP, READY, REFUSED_, SUCCEEDED, Item
 from orxaq_mesh.record import Record, Value, canonical, line_id
 from orxaq_mesh.rules import Rule
@@ -107,9 +121,9 @@ CASES: Mapping[str, Case] = {
     "no follow-up that is due": reactor.is_not_due,
     "a follow-up that is not under its lease": reactor.is_leaders,
     "no command's claim": _no_command,
-    "applied": work.says("applied"),
-    "noop": work.says(NOOP),
-    "refused": work.says(REFUSED_),
+    "applied": work.reports("applied"),
+    "noop": work.reports(NOOP),
+    "refused": work.reports(REFUSED_),
     "not ready": _not_ready,
     "neither its issuer nor an admin": _of_another,
     "otherwise": lambda state, record, moment: True,
@@ -194,3 +208,65 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         what = f"{name} was given by {item.order['by']}: only {item.order['by']} or an admin calls it back"
         return Words(what, "mesh command list", {"command": name.removeprefix(COMMAND)})
     return Words(f"{name}: {work.item_words(item, name)}", "mesh command list", {"command": name.removeprefix(COMMAND)})
+
+
+# What a reader of a change is told.
+
+_ISSUED_BEFORE = ("was issued before: nothing new", "was issued before: nothing new")
+_TO = {
+    "to": " to {to}",
+    "capability": " to whoever offers {capability}",
+    "holder": " to the holder of lease `{holder}`",
+}
+
+
+def _says_issue(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {field: body[field] for field in ("name", *ADDRESSES) if field in body}
+    template = "issues command `{name}`"
+    if "args" in body:
+        template += " with `{args}`"
+        facts["args"] = canonical(body["args"]).decode()
+    template += "".join(text for field, text in _TO.items() if field in body)
+    came = ("", "")
+    if judged.verdict.result == "noop":
+        came = reactor.WRITTEN_BEFORE if judged.verdict.rule == "REACTOR-2" else _ISSUED_BEFORE
+    return reactor.says_why(lease.says_under(Said(template, facts, came), body), body)
+
+
+def _named(before: State, after: State, id_: str) -> tuple[str, dict[str, str | int]]:
+    """How a command is called: by its name, where it is known, and its id."""
+    items = (work.work(state).items.get(COMMAND + id_) for state in (after, before))
+    item = next((item for item in items if item is not None), None)
+    if item is None or "name" not in item.order:
+        return "command {command}", {"command": id_}
+    return "command `{name}` ({command})", {"command": id_, "name": item.order["name"]}
+
+
+def _says_finish(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    what, facts = _named(before, after, body["under"]["lease"].removeprefix(COMMAND))
+    template = f"ends {what}, token {{token}}: {{ended}}"
+    facts |= {"token": body["under"]["token"], "ended": body["outcome"]}
+    if "rule" in body:
+        template, facts = template + " by {by}", {**facts, "by": body["rule"]}
+    if "reason" in body:
+        template, facts = template + ", `{reason}`", {**facts, "reason": body["reason"]}
+    return Said(template, facts)
+
+
+def _says_cancel(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    what, facts = _named(before, after, body["command"])
+    return Said(f"calls back {what}: `{{reason}}`", {**facts, "reason": body["reason"]})
+
+
+_SAYS: Mapping[str, Callable[[State, State, Judged], Said]] = {
+    "command.issue": _says_issue,
+    "command.finish": _says_finish,
+    "command.cancel": _says_cancel,
+}
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    return _SAYS[judged.record.kind](before, after, judged)

@@ -12,12 +12,26 @@ Laws: FENCE (a receipt or finish acts under the claim's token), CLOSED (finishes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import lease, node, work
-from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Effect, Kind, Moment, Row, State, Verdict, Words, no_part
+from orxaq_mesh.kinds.base import (
+    APPLIED,
+    REFUSED,
+    Case,
+    Effect,
+    Judged,
+    Kind,
+    Moment,
+    Row,
+    Said,
+    State,
+    Verdict,
+    Words,
+    no_part,
+)
 from orxaq_mesh.kinds.graph import dependents, flaw, needs_of
 from orxaq_mesh.kinds.work import (
     BLOCKED,
@@ -261,8 +275,8 @@ CASES: Mapping[str, Case] = {
     "no task's claim": _no_task,
     "no step of the order": _no_step,
     "a receipt is missing or not good": _lacks_receipts,
-    "succeeded": work.says(SUCCEEDED),
-    "noop": work.says(NOOP),
+    "succeeded": work.reports(SUCCEEDED),
+    "noop": work.reports(NOOP),
     "another attempt is allowed": _may_try_again,
     "failed or cancelled": _in(FAILED, CANCELLED),
     "waiting, ready, failed or blocked": _in(work.WAITING, READY, FAILED, BLOCKED),
@@ -526,3 +540,94 @@ def _hand_words(state: State, record: Record, facts: dict[str, Any]) -> Words:
     elif _to_no_worker(state, record, Moment(0)):
         what = f"{record.body['to']} is no node that works"
     return Words(what, f"mesh task show {name}", facts)
+
+
+# What a reader of a change is told.
+
+
+def _says_submit(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    names = [task["name"] for task in body["tasks"]]
+    facts = {"dag": body["dag"], "tasks": len(names), "names": ", ".join(names)}
+    if parts := body.get("parts", 0):
+        template = (
+            "begins DAG `{dag}`, {parts} parts to follow" if parts > 1 else "begins DAG `{dag}`, one part to follow"
+        )
+        return Said(f"{template}{_TASKS if names else ''}", {**facts, "parts": parts})
+    if len(names) == 1:
+        return Said("adds task `{task}`", {"task": f"{body['dag']}/{names[0]}"})
+    return Said("adds DAG `{dag}` of {tasks} tasks: `{names}`" if names else "adds DAG `{dag}` without tasks", facts)
+
+
+_TASKS = "; tasks ({tasks}): `{names}`"
+
+
+def _says_part(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    names = [task["name"] for task in body["tasks"]]
+    facts = {"dag": body["dag"], "part": body["part"], "tasks": len(names), "names": ", ".join(names)}
+    came = ("completes it", "would complete it") if judged.verdict.result == "submitted" else ("", "")
+    return Said(f"adds part {{part}} to DAG `{{dag}}`{_TASKS}", facts, came)
+
+
+def _says_cancel(before: State, after: State, judged: Judged) -> Said:
+    body, dag = judged.record.body, _dag(before, judged.record)
+    facts = {"dag": body["dag"], "reason": body["reason"]}
+    left = sum(dag.counts.get(state, 0) for state in (*OPEN, BLOCKED)) if dag else 0
+    if dag and left:
+        return Said(
+            "cancels {left} of {all} tasks of DAG `{dag}`: `{reason}`", {**facts, "left": left, "all": len(dag.tasks)}
+        )
+    return Said("cancels DAG `{dag}`: `{reason}`", facts)
+
+
+def _claimed(record: Record) -> dict[str, str | int]:
+    under = record.body["under"]
+    return {"task": under["lease"].removeprefix(TASK), "token": under["token"]}
+
+
+def _says_receipt(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = _claimed(judged.record) | {"step": body["step"], "phase": body["phase"], "ended": body["outcome"]}
+    template = "files a receipt for task `{task}`, token {token}: step `{step}` ({phase}), {ended}"
+    if body["exit"] is None:
+        return Said(template, facts)
+    return Said(template + " with {exit}", {**facts, "exit": body["exit"]})
+
+
+def _says_finish(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = _claimed(judged.record) | {"ended": body["outcome"]}
+    template = "finishes task `{task}`, token {token}: {ended}"
+    if "reason" in body:
+        template, facts = template + ", `{reason}`", {**facts, "reason": body["reason"]}
+    again = ("may be tried again", "could be tried again") if judged.verdict.result == "again" else ("", "")
+    return Said(template, facts, again)
+
+
+_BY_HAND = {
+    "task.retry": "makes task `{task}` ready again: `{reason}`",
+    "task.skip": "skips task `{task}`: `{reason}`",
+    "task.assign": "gives task `{task}` to whoever may do it: `{reason}`",
+}
+
+
+def _says_by_hand(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts: dict[str, str | int] = {field: body[field] for field in ("task", "reason", "to") if field in body}
+    template = "gives task `{task}` to {to}: `{reason}`" if "to" in body else _BY_HAND[judged.record.kind]
+    return Said(template, facts)
+
+
+_SAYS: Mapping[str, Callable[[State, State, Judged], Said]] = {
+    "dag.submit": _says_submit,
+    "dag.part": _says_part,
+    "dag.cancel": _says_cancel,
+    "task.receipt": _says_receipt,
+    "task.finish": _says_finish,
+    **dict.fromkeys(_BY_HAND, _says_by_hand),
+}
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    return _SAYS[judged.record.kind](before, after, judged)

@@ -13,7 +13,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from orxaq_mesh.kinds import lease, node, reactor
-from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words, no_part
+from orxaq_mesh.kinds.base import (
+    APPLIED,
+    REFUSED,
+    Case,
+    Judged,
+    Kind,
+    Moment,
+    Row,
+    Said,
+    State,
+    Verdict,
+    Words,
+    no_part,
+)
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
@@ -88,3 +101,10 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     if verdict.rule.startswith("REACTOR"):
         return reactor.words(state, record, verdict)
     return Words("the event was refused", f"mesh explain {verdict.rule}", {"topic": record.body["topic"]})
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    came = reactor.WRITTEN_BEFORE if judged.verdict.result == "noop" else ("", "")
+    said = Said("publishes `{type}` on topic `{topic}`", {"type": body["type"], "topic": body["topic"]}, came)
+    return reactor.says_why(lease.says_under(said, body), body)

@@ -13,12 +13,12 @@ Laws: FENCE, TIME, UNTIL, LIVE. A token is the epoch that granted it, so it only
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from orxaq_mesh.errors import Fenced, Refused
 from orxaq_mesh.kinds import node, review, work
-from orxaq_mesh.kinds.base import APPLIED, FENCED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds.base import APPLIED, FENCED, REFUSED, Case, Judged, Kind, Moment, Row, Said, State, Verdict, Words
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
@@ -570,3 +570,104 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     }
     what, hint = texts.get(verdict.rule, (f"{name} is {held}", f"mesh explain {verdict.rule}"))
     return Words(what, hint, facts)
+
+
+# What a reader of a change is told.
+
+_GRANTED = ("was granted, token {granted}", "would be granted")
+_OUT_OF_TURN = ("was granted out of turn, token {granted}", "would be granted out of turn")
+_PASSED = ("passed to {heir}", "would pass to {heir}")
+_OWN = "its own session `{session}`"
+_PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def _known(state: State, judged: Judged) -> Lease:
+    return _lease(state, judged.record)
+
+
+def _heir(before: State, after: State, judged: Judged) -> dict[str, str | int]:
+    """Who waited first, and holds the lease now that its holder does not, as a fact; none where nobody does."""
+    queue, now = _known(before, judged).queue, _known(after, judged)
+    return {"heir": queue[0].node} if queue and now.held_by(queue[0].node, queue[0].session) else {}
+
+
+def _of(words: str, held: Lease, body: Value) -> tuple[str, dict[str, str | int]]:
+    """Whose grant a token names, where it is known."""
+    known = held.holder and held.token == body["token"]
+    return (words, {"holder": held.holder}) if known else ("", {})
+
+
+def _says_acquire(before: State, after: State, judged: Judged) -> Said:
+    name, result = judged.record.body["lease"], judged.verdict.result
+    ask = "claims `{lease}`" if work.is_work(name) else "asks for lease `{lease}`"
+    if result != "queued":
+        granted = _OUT_OF_TURN if judged.verdict.rule == "WORK-2" else _GRANTED
+        return Said(ask, {"lease": name, "granted": judged.epoch}, granted if result else ("", ""))
+    place = next((n for n, one in enumerate(_known(after, judged).queue, 1) if one.record == judged.record.id), 0)
+    facts: dict[str, str | int] = {"lease": name}
+    came = ("was put in line", "would queue")
+    if place:
+        facts["place"] = _PLACES[place - 1] if place <= len(_PLACES) else f"in place {place}"
+        came = ("waits {place} in line", "would queue {place}")
+    held = next((one for one in (_known(before, judged), _known(after, judged)) if one.holder), None)
+    if held is not None:
+        facts |= {"holder": held.holder, "session": held.session, "since": held.token, "token": held.token}
+        own = node.name_of(after, judged.record) == held.holder
+        ask += f" (held by {_OWN if own else '{holder}'} since epoch {{since}}, token {{token}})"
+    return Said(ask, facts, came)
+
+
+def _says_renew(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"lease": body["lease"], "token": body["token"]}
+    if "ttl_ms" not in body:
+        return Said("renews lease `{lease}`, token {token}", facts)
+    return Said("renews lease `{lease}`, token {token}, for {ttl_ms} ms", {**facts, "ttl_ms": body["ttl_ms"]})
+
+
+def _says_release(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    if judged.verdict.result == "withdrawn" or "token" not in body:
+        return Said("withdraws its request for lease `{lease}`", {"lease": body["lease"]})
+    facts, heir = {"lease": body["lease"], "token": body["token"]}, _heir(before, after, judged)
+    return Said("releases lease `{lease}`, token {token}", facts | heir, _PASSED if heir else ("", ""))
+
+
+def _says_take(before: State, after: State, judged: Judged) -> Said:
+    body, held = judged.record.body, _known(before, judged)
+    facts, heir = {"lease": body["lease"], "token": body["token"]}, _heir(before, after, judged)
+    facts |= {"silent_s": body["watched_ms"] // 1000, "granted": judged.epoch}
+    whose, who = _of(" from {holder}", held, body)
+    passed = _PASSED if heir else ("passed to who waited first", "would pass to who waits first")
+    came = {"granted": _GRANTED, "passed": passed}.get(judged.verdict.result, ("", ""))
+    template = f"takes lease `{{lease}}`{whose}, token {{token}}, after {{silent_s}} s of silence"
+    return Said(template, facts | who | heir, came)
+
+
+def _says_break(before: State, after: State, judged: Judged) -> Said:
+    body, held = judged.record.body, _known(before, judged)
+    facts, heir = {field: body[field] for field in ("lease", "token", "reason")}, _heir(before, after, judged)
+    whose, who = _of(" of {holder}", held, body)
+    template = f"breaks lease `{{lease}}`{whose}, token {{token}}: `{{reason}}`"
+    return Said(template, facts | who | heir, _PASSED if heir else ("", ""))
+
+
+_SAYS: Mapping[str, Callable[[State, State, Judged], Said]] = {
+    "lease.acquire": _says_acquire,
+    "lease.renew": _says_renew,
+    "lease.release": _says_release,
+    "lease.take": _says_take,
+    "lease.break": _says_break,
+}
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    return _SAYS[judged.record.kind](before, after, judged)
+
+
+def says_under(said: Said, body: Value) -> Said:
+    """A sentence about a record that may act under a lease: it names that."""
+    if "under" not in body:
+        return said
+    facts = {**said.facts, "under": body["under"]["lease"], "token": body["under"]["token"]}
+    return said._replace(template=said.template + " under lease `{under}`, token {token}", facts=facts)

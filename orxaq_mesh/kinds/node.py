@@ -9,12 +9,12 @@ Laws: CHAIN (a name belongs to the key whose admission was sealed first), LIVE (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.keys import PublicKey
-from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Judged, Kind, Moment, Row, Said, State, Verdict, Words
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 
@@ -426,3 +426,67 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         facts = {"bearer": bearer.log, "fingerprint": PublicKey.parse(bearer.key).fingerprint}
         says = f"{bearer.name} is the name of {facts['fingerprint']} ({bearer.log})"
     return Words(says, f"mesh explain {verdict.rule}", facts)
+
+
+# What a reader of a change is told.
+
+
+def _fingerprint(key: str) -> str:
+    return PublicKey.parse(key).fingerprint if _sound(key) else key
+
+
+def _says_found(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"name": body["name"], "key": _fingerprint(body["key"]), "recovery": _fingerprint(body["recovery"])}
+    return Said("founds the ledger as node {name}, key {key}, with the recovery key {recovery}", facts)
+
+
+def _says_hello(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"name": body["name"], "key": _fingerprint(body["key"])}
+    return Said("asks to join as node {name}, key {key}", facts, ("waits for an admin", "would wait for an admin"))
+
+
+def _says_admit(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"name": body["name"], "key": _fingerprint(body["key"]), "roles": " and ".join(sorted(body["roles"]))}
+    known = members(before).named(body["name"])
+    if known is None or known.key != body["key"]:
+        return Said("admits node {name}, key {key}, as {roles}", facts)
+    return Said(
+        "gives node {name}, key {key}, the role of {roles}, so far {were}", facts | {"were": " and ".join(known.roles)}
+    )
+
+
+def _says_revoke(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"log": body["log"], "reason": body["reason"]}
+    member = members(before).by_log.get(body["log"]) or members(after).by_log.get(body["log"])
+    if member is None:
+        return Said("revokes the key of log {log}: `{reason}`", facts)
+    facts |= {"name": member.name, "key": _fingerprint(member.key)}
+    held = sorted(one.name for one in before.slices["lease"].by_name.values() if one.holder == member.name)
+    if not held or not member.admitted:
+        return Said("revokes node {name}, key {key}: `{reason}`", facts)
+    return Said("revokes node {name}, key {key}, who holds `{held}`: `{reason}`", {**facts, "held": ", ".join(held)})
+
+
+def _says_rotate(before: State, after: State, judged: Judged) -> Said:
+    facts = {"key": _fingerprint(judged.record.body["key"])}
+    member = members(before).by_log.get(judged.record.log)
+    if member is None:
+        return Said("changes its key to {key}", facts)
+    return Said("changes its key from {old} to {key}", {**facts, "old": _fingerprint(member.key)})
+
+
+_SAYS: Mapping[str, Callable[[State, State, Judged], Said]] = {
+    "node.found": _says_found,
+    "node.hello": _says_hello,
+    "node.admit": _says_admit,
+    "node.revoke": _says_revoke,
+    "node.rotate": _says_rotate,
+}
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    return _SAYS[judged.record.kind](before, after, judged)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from orxaq_mesh import schema
 from orxaq_mesh.kinds import node, work
-from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Judged, Kind, Moment, Row, Said, State, Verdict, Words
 from orxaq_mesh.kinds.mapping import flaw, follows
 from orxaq_mesh.kinds.shelf import Shelf
 from orxaq_mesh.record import MAX_LINE_BYTES, Record, Value, canonical, type_flaw
@@ -332,3 +332,24 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         "REACTOR-3": "this follow-up acts under a lease: only its holder writes it",
     }
     return Words(texts.get(verdict.rule, "refused"), f"mesh explain {verdict.rule}", {})
+
+
+WRITTEN_BEFORE = ("was written before: nothing new", "was written before: nothing new")
+"""What came of a follow-up that another record was already."""
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"reactor": body["reactor"], "version": body["version"], "rules": len(body["rules"])}
+    if not facts["rules"]:
+        return Said("ends reactor `{reactor}` with version {version}", facts)
+    rules = "rule" if facts["rules"] == 1 else "rules"
+    return Said(f"publishes version {{version}} of reactor `{{reactor}}`, {{rules}} {rules}", facts)
+
+
+def says_why(said: Said, body: Value) -> Said:
+    """A sentence about a record that may be a follow-up: it names the record that it follows from."""
+    if "reaction" not in body or "cause" not in body:
+        return said
+    facts = {**said.facts, "cause": body["cause"][:16]}
+    return said._replace(template=said.template + ", which follows from record {cause}", facts=facts)

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orxaq_mesh.kinds import node
-from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds.base import APPLIED, REFUSED, Case, Judged, Kind, Moment, Row, Said, State, Verdict, Words
 from orxaq_mesh.kinds.shelf import Ranks, Shelf
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
@@ -442,7 +442,7 @@ def is_open(state: State, record: Record, moment: Moment) -> bool:
     return bool(work(state).breaker.since)
 
 
-def says(outcome: str) -> Case:
+def reports(outcome: str) -> Case:
     """Whether a finish says that it came to this."""
     return lambda state, record, moment: bool(record.body["outcome"] == outcome)
 
@@ -575,3 +575,24 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     if verdict.rule == "BREAKER-3":
         return Words("the breaker is closed", "mesh breaker show", facts)
     return Words("refused", f"mesh explain {verdict.rule}", {})
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    if judged.record.kind == "work.offer":
+        return _says_offer(body)
+    if judged.record.kind == "breaker.open":
+        return Said("opens the circuit breaker: `{reason}`", {"reason": body["reason"]})
+    breaker = work(before).breaker
+    if not breaker.since:
+        return Said("closes the circuit breaker: `{reason}`", {"reason": body["reason"]})
+    facts = {"reason": body["reason"], "since": breaker.since, "opened": breaker.reason}
+    return Said("closes the circuit breaker, open since epoch {since} for `{opened}`: `{reason}`", facts)
+
+
+def _says_offer(body: Value) -> Said:
+    if not body["slots"]:
+        return Said("takes back its offer to work", {})
+    facts = {"slots": body["slots"], "capabilities": ", ".join(sorted(set(body["capabilities"])))}
+    what = "`{capabilities}`" if facts["capabilities"] else "to work"
+    return Said(f"offers {what}, {{slots}} at once", facts)
