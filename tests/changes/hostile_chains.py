@@ -356,4 +356,3 @@ CHAINS = (
 )
 
 CASES: tuple[Case, ...] = (*SIGNATURES, *CHAINS)
-

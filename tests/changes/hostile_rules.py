@@ -87,7 +87,10 @@ def row_case(row: kinds.Row, play: Play, law: str) -> Case:
             for _ in range(epochs):
                 trunk.seal(says(trunk.oak))
             records = play(trunk)
-            if in_order(trunk.ledger.state.seal, {r.log: [o for o in records if o.log == r.log] for r in records}) == records:
+            if (
+                in_order(trunk.ledger.state.seal, {r.log: [o for o in records if o.log == r.log] for r in records})
+                == records
+            ):
                 return trunk, records
         raise AssertionError(row)
 
@@ -244,10 +247,22 @@ CASES: tuple[Case, ...] = (
     _says("RULES", "a version that does not exist", _flawed(v=2)),
     _says("RULES", "a body without what is needed", _flawed(body={"topic": "t"})),
     _says("RULES", "a body with more than is allowed", _flawed(body={"topic": "t", "type": "x", "payload": 1, "x": 1})),
-    _says("RULES", "a lease named with a blank", _flawed("lease.acquire", {"lease": "a b", "session": "s", "ttl_ms": 9999, "until": 99})),
+    _says(
+        "RULES",
+        "a lease named with a blank",
+        _flawed("lease.acquire", {"lease": "a b", "session": "s", "ttl_ms": 9999, "until": 99}),
+    ),
     _says("RULES", "a ttl under a second", lambda scene: asks(scene.ash, "build", ttl_ms=5)),
-    _says("RULES", "a task with an unknown field", lambda scene: scene.elm.write("dag.submit", dag="d", until=99, tasks=[{"name": "a", "sudo": True}])),
-    _says("RULES", "a role that does not exist", lambda scene: scene.oak.write("node.admit", name="yew", key=scene.yew.key.public.text, roles=["root"])),
+    _says(
+        "RULES",
+        "a task with an unknown field",
+        lambda scene: scene.elm.write("dag.submit", dag="d", until=99, tasks=[{"name": "a", "sudo": True}]),
+    ),
+    _says(
+        "RULES",
+        "a role that does not exist",
+        lambda scene: scene.oak.write("node.admit", name="yew", key=scene.yew.key.public.text, roles=["root"]),
+    ),
     # LIVE.
     _says("LIVE", "a lease for a year", lambda scene: asks(scene.ash, "build", ttl_ms=365 * 86_400_000)),
     # NODE: who may write what.
@@ -256,14 +271,30 @@ CASES: tuple[Case, ...] = (
     _says("NODE-3", "a node writes with the key that it rotated away", _by("sap")),
     _says("NODE-3", "a node that only said hello writes", _by("yew")),
     _says("NODE-3", "a newcomer says more than hello", _newcomer_speaks),
-    _says("NODE-3", "a node admits another", lambda scene: scene.elm.write("node.admit", name="yew", key=scene.yew.key.public.text, roles=["node"])),
-    _says("NODE-3", "a node revokes another", lambda scene: scene.elm.write("node.revoke", log=scene.ash.log, reason="mine")),
-    _says("NODE-3", "a node breaks a lease", lambda scene: scene.ash.write("lease.break", lease="deploy", token=_deploy(scene).token, reason="mine")),
+    _says(
+        "NODE-3",
+        "a node admits another",
+        lambda scene: scene.elm.write("node.admit", name="yew", key=scene.yew.key.public.text, roles=["node"]),
+    ),
+    _says(
+        "NODE-3",
+        "a node revokes another",
+        lambda scene: scene.elm.write("node.revoke", log=scene.ash.log, reason="mine"),
+    ),
+    _says(
+        "NODE-3",
+        "a node breaks a lease",
+        lambda scene: scene.ash.write("lease.break", lease="deploy", token=_deploy(scene).token, reason="mine"),
+    ),
     _says("NODE-3", "a node resets the breaker", _by("elm", "breaker.reset", reason="now")),
     _says("NODE-3", "a node publishes a mapping", _by("elm", "reactor.publish", reactor="r", version=1, rules=[])),
     _says("NODE-3", "the recovery key asks for a lease", lambda scene: asks(scene.recovery, "build")),
     _says("NODE-2", "a second hello in a log", _second_hello),
-    _says("NODE-5", "an admission of a revoked key", lambda scene: scene.oak.write("node.admit", name="fir", key=scene.fir.key.public.text, roles=["node"])),
+    _says(
+        "NODE-5",
+        "an admission of a revoked key",
+        lambda scene: scene.oak.write("node.admit", name="fir", key=scene.fir.key.public.text, roles=["node"]),
+    ),
     # SECRET.
     *(
         _says("SECRET", name, _publishes(payload), node=_SIGNED_ELSEWHERE)
@@ -285,9 +316,11 @@ CASES: tuple[Case, ...] = (
         "SECRET",
         "a token in a step of a task",
         lambda scene: scene.elm.write(
-            "dag.submit", dag="d", until=99, tasks=[{"name": "a", "commands": [{"name": "s", "shell": f"use {_TOKEN}"}]}]
+            "dag.submit",
+            dag="d",
+            until=99,
+            tasks=[{"name": "a", "commands": [{"name": "s", "shell": f"use {_TOKEN}"}]}],
         ),
         node=_SIGNED_ELSEWHERE,
     ),
 )
-

@@ -63,7 +63,9 @@ def _of_another_seq(scene: Scene) -> Value:
 
 def _a_prev_of_its_own(scene: Scene) -> Value:
     """A record that elm signed and that does not follow what is sealed."""
-    stray = scene.elm.draft("event.publish", {"topic": "t", "type": "x", "payload": 7}, prev="b" * 64, seq=scene.elm.seq)
+    stray = scene.elm.draft(
+        "event.publish", {"topic": "t", "type": "x", "payload": 7}, prev="b" * 64, seq=scene.elm.seq
+    )
     scene.add(stray)
     return _head(scene.elm, stray)
 

@@ -52,7 +52,9 @@ class Objects:
 
     def tree(self, *entries: tuple[bytes, bytes, str]) -> str:
         """A tree of (mode, name, id), in this very order."""
-        return self.put(b"tree", b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(oid)) for mode, name, oid in entries))
+        return self.put(
+            b"tree", b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(oid)) for mode, name, oid in entries)
+        )
 
     def root(self, files: Mapping[str, bytes], odd: Mapping[str, Odd] | None = None) -> str:
         """The tree of these files, with the odd entries put in; one that stands where a file or folder is replaces it."""

@@ -20,6 +20,7 @@ from orxaq_mesh.keys import SecretKey, namespace
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import Record, Seal, Value, canonical, epoch_place, log_place
 from orxaq_mesh.schema import read_seal
+from orxaq_mesh.store import Change
 from tests.builder import AT, Pen, Trunk, sign
 from tests.changes.objects import Objects, Odd
 from tests.orders import claim, finish, issue, submit, task
@@ -32,6 +33,15 @@ def forked(trunk: Trunk) -> Trunk:
     twin.pens = {name: copy.copy(pen) for name, pen in trunk.pens.items()}
     twin.verdicts = dict(trunk.verdicts)
     return twin
+
+
+def damaged(trunk: Trunk, damage: Callable[[dict[str, bytes]], None]) -> Trunk:
+    """A trunk that somebody who may push has spoilt, and whose reader has seen it."""
+    made = forked(trunk)
+    damage(made.files)
+    paths = sorted(trunk.files.keys() | made.files.keys())
+    made.ledger.read(Change(path, trunk.files.get(path), made.files.get(path)) for path in paths)
+    return made
 
 
 @cache
@@ -128,10 +138,11 @@ class Scene:
 
     # Commits.
 
-    def commits(self, objects: Objects) -> tuple[str, str]:
-        """(base, head) of the change: the head is one commit on the base."""
-        base = objects.commit(objects.root(self.trunk.files | self.beside))
-        return base, objects.commit(objects.root({**self.beside, **self.files}, self.odd), base)
+    def commits(self, objects: Objects) -> tuple[str | None, str]:
+        """(base, head) of the change: the head is one commit on the base, if there is one."""
+        base = objects.commit(objects.root(self.trunk.files | self.beside)) if self.trunk.files else None
+        root = objects.root({**self.beside, **self.files}, self.odd)
+        return base, objects.commit(root, *([base] if base else []))
 
 
 class Case(NamedTuple):
@@ -211,4 +222,21 @@ def file_of(pen: Pen, seq: int = 0) -> str:
 
 SPINE = epoch_place(1).file
 
-__all__ = ["AT", "SPINE", "Case", "Scene", "asks", "claim", "file_of", "finish", "forked", "issue", "says", "signed_text", "submit", "task", "value_of", "working_fleet"]
+__all__ = [
+    "AT",
+    "SPINE",
+    "Case",
+    "Scene",
+    "asks",
+    "claim",
+    "file_of",
+    "finish",
+    "forked",
+    "issue",
+    "says",
+    "signed_text",
+    "submit",
+    "task",
+    "value_of",
+    "working_fleet",
+]
