@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import Moment, State
+from orxaq_mesh.kinds import HELD, Moment, State
 from orxaq_mesh.kinds.node import RECOVERY, members
 from orxaq_mesh.news import FileChange, News, Rest, beyond
 from orxaq_mesh.reconcile import capped, union
@@ -509,7 +509,25 @@ class Ledger:
             run = self.authentic(log) if is_admitted(self.state, log) else self._hello_of(log)
             if run:
                 taken[log] = run
-        return taken
+        return self._without_proposals(taken) if kinds.asks_for_reviews(self.state) else taken
+
+    def _without_proposals(self, taken: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
+        """What would only be held waits in its outbox, where nobody builds on it yet: it is to be seen in a pull request."""
+        judged = fold.draft(self.next_state, fold.Epoch(self.state.seal, taken), self.next_epoch).judged
+        held = {item.record.id for item in judged if item.verdict.outcome == HELD and item.record.id in self.offered}
+        rest = dict(taken)
+        for log in taken:
+            while rest[log] and rest[log][-1].id in held:
+                rest[log] = rest[log][:-1]
+        return {log: run for log, run in rest.items() if run}
+
+    def proposals(self) -> set[str]:
+        """The ids of records that wait in an outbox for an approval, and which no seal takes in before (REVIEW-1)."""
+        if not kinds.asks_for_reviews(self.state):
+            return set()
+        taken = {record.id for run in self.sealable().values() for record in run}
+        heads = (self.authentic(log) for log in {record.log for record in self.offered.values()})
+        return {r.id for run in heads for r in run if r.id not in taken and is_admitted(self.state, r.log)}
 
     def _hello_of(self, log: str) -> list[Record]:
         """What introduces a log that nobody knows, signed by itself: a seal takes in no more of it (law SEAL)."""

@@ -297,6 +297,63 @@ class Mesh:
                 raise answer.error
         return answers
 
+    # Reviews.
+
+    def proposals(self) -> list[Any]:
+        """What waits for somebody's approval, here and in the outboxes (`inspect.Proposal`). Reads the hub."""
+        from orxaq_mesh.inspect.proposals import proposals
+
+        return proposals(self.observe().engine.ledger)
+
+    def proposed(self, words: Sequence[str]) -> list[Any]:
+        """Those of what waits that these words name: each a pull request's number, or the beginning of an id.
+
+        Raises:
+            Usage: one fits none, or several.
+            MeshError: the hub cannot be reached, or the ledger breaks a law.
+        """
+        from orxaq_mesh.home.process import environment
+        from orxaq_mesh.inspect.proposals import in_pull_request, named, proposals
+        from orxaq_mesh.store.peek import pull_tips
+
+        performer = self.observe()
+        found: dict[str, Any] = {}
+        waits, hub = proposals(performer.engine.ledger), self.settings.hub or performer.identity.hub
+        for word in words:
+            number = word.removeprefix("#")
+            if not number.isdecimal() or len(number) > 7:
+                fits = [named(waits, word)]
+            else:
+                heads = pull_tips(
+                    hub, int(number), environment(), self.settings.timeout_ms, str(self.home.path / "ssh")
+                )
+                fits = in_pull_request(waits, int(number), heads, performer.tips)
+            found.update((proposal.record, proposal) for proposal in fits)
+        return list(found.values())
+
+    def propose(self) -> dict[str, Any]:
+        """Bring what waits for an approval into this node's outbox at the hub.
+
+        Returns:
+            branch: the outbox; base: the trunk; compare: the page that opens a pull request, if the hub has one;
+            records: ids of what it proposes.
+
+        Raises:
+            Refused: nothing of this node's waits for an approval.
+            MeshError: the hub cannot be reached.
+        """
+        from orxaq_mesh import sync
+        from orxaq_mesh.prose.compare import compare_url
+
+        performer = sync.once(self.home, self.settings)
+        me, ledger = performer.identity, performer.engine.ledger
+        mine = [record.id for record in performer.engine.pen.pending if record.id in ledger.proposals()]
+        if not mine:
+            hint = "mesh proposals lists what waits; what a seal took in is approved by its id"
+            raise Refused("REVIEW-3", "nothing in this node's outbox waits for an approval", hint=hint)
+        branch, hub = f"mesh-node/{me.log}", self.settings.hub or me.hub
+        return {"branch": branch, "base": me.trunk, "compare": compare_url(hub, me.trunk, branch), "records": mine}
+
     # Orders.
 
     def submit(

@@ -164,18 +164,25 @@ def propose(state: State, name: str, kind: str, wish: Value) -> Value:
     return {"until": state.epoch + (epochs or UNTIL_EPOCHS), **body}
 
 
-def is_held(state: State, record_id: str) -> bool:
-    """Whether the record of this id was sealed, and waits for an approval."""
-    return review.is_held(state, record_id)
+def asks_for_reviews(state: State) -> bool:
+    """Whether any rule is in force by which records are held."""
+    return bool(review.reviews(state).needs)
+
+
+def _too_late(until: int | None) -> str:
+    return "it waited too long for its approval" if until is None else f"it was to be sealed by epoch {until}"
 
 
 _WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
     "RULES": lambda record: (f"rules 1 do not judge this record: {record.flaw}", "mesh explain RULES"),
     "NODE-3": lambda record: ("this node is not admitted, or its role does not allow it", "mesh status"),
-    "UNTIL": lambda record: (f"it was to be sealed by epoch {record.body.get('until')}", "ask again"),
+    "UNTIL": lambda record: (_too_late(record.body.get("until")), "ask again"),
     "ONCE": lambda record: (f"the key {record.body.get('once')} was used before", "use another --key"),
     "SEEN": lambda record: ("it names an older seal than the record before it did", "mesh doctor"),
 }
+
+
+_OF_REVIEW = frozenset(rule.id for rule in review.RULES)
 
 
 def words(state: State, record: Record, verdict: Verdict) -> Words:
@@ -183,7 +190,7 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     if verdict.rule == "NODE-3" and node.is_suspended(state, record.log):
         what = f"the key of {record.log} is suspended: it signed two histories"
         return Words(what, "mesh node rotate: a new key, which an admin lets in", {})
-    if verdict.outcome == HELD:
+    if verdict.outcome == HELD or verdict.rule in _OF_REVIEW:
         return review.words(state, record, verdict)
     if verdict.rule in _WORDS:
         what, hint = _WORDS[verdict.rule](record)
@@ -214,7 +221,7 @@ __all__ = [
     "Verdict",
     "Words",
     "apply",
-    "is_held",
+    "asks_for_reviews",
     "judge",
     "judged_again",
     "new_state",
