@@ -9,6 +9,7 @@ import pytest
 
 from orxaq_mesh.store.git import GitStore
 from orxaq_mesh.store.repository import Repository
+from tests.changes.guarded import Guarded
 from tests.changes.objects import Objects
 
 
@@ -28,3 +29,8 @@ def store(objects: Objects, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def repository(objects: Objects) -> Iterator[Repository]:
     with Repository(objects.path, environ=dict(os.environ)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def guarded(objects: Objects, tmp_path_factory: pytest.TempPathFactory) -> Guarded:
+    return Guarded(tmp_path_factory.mktemp("guarded") / "hub.git", objects)

@@ -208,7 +208,7 @@ def _lines(trunk: Trunk) -> list[Record]:
 
 def _over(trunk: Trunk) -> None:
     """The next seal names the orphan, and takes in what it had taken in."""
-    late = [run for run in trunk.ledger.sealable().values()]
+    late = list(trunk.ledger.sealable().values())
     assert late
     trunk.seal(*(record for run in late for record in run), by=trunk.pens["elm"])
     assert trunk.seals[-1].over

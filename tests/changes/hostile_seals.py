@@ -213,7 +213,7 @@ def _parted() -> Trunk:
     trunk.seal(says(trunk.pens["elm"], 1))
     orphan = says(other.pens["ash"], 2)
     other.seal(orphan, by=other.pens["ash"])
-    lines = [record for record in other.ledger.spine.records.values()] or [orphan]
+    lines = list(other.ledger.spine.records.values()) or [orphan]
     trunk.push(lines, other.seals[-1:])
     return trunk
 

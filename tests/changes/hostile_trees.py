@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from orxaq_mesh.store.objects import FILE, FOLDER, MAX_FILE_BYTES, MAX_TREE_ENTRIES
 from tests.changes.objects import Objects, Odd
@@ -98,8 +98,25 @@ def _many(mode: bytes, name: bytes, times: int = 1) -> Callable[[Objects], str]:
     return lambda objects: objects.tree(*[(mode, name, objects.blob(_TEXT))] * times)
 
 
-def _unsorted(objects: Objects) -> str:
-    return objects.tree((FOLDER, b"000001", objects.tree()), (FOLDER, b"000000", objects.tree()))
+def _unsorted(scene: Scene) -> None:
+    """All that elm's sound change makes of the ledger, with its two folders the wrong way round."""
+    scene.add(says(scene.elm))
+    files = dict(scene.files)
+    scene.odd["ledger"] = Odd(FOLDER, lambda objects: objects.tree(*_parts(objects, files)[::-1]))
+
+
+def _padded(scene: Scene) -> None:
+    """The same in order, with a zero before the mode of a folder."""
+    scene.add(says(scene.elm))
+    files = dict(scene.files)
+    scene.odd["ledger"] = Odd(FOLDER, lambda objects: objects.tree(*_parts(objects, files, b"0")))
+
+
+def _parts(objects: Objects, files: Mapping[str, bytes], pad: bytes = b"") -> list[tuple[bytes, bytes, str]]:
+    """The two folders of a ledger."""
+    parts = ("epochs", "nodes")
+    inner = {part: {path: data for path, data in files.items() if path.startswith(f"ledger/{part}/")} for part in parts}
+    return [(pad + FOLDER, part.encode(), objects.folder(f"ledger/{part}", inner[part])) for part in parts]
 
 
 def _twice(scene: Scene) -> None:
@@ -176,9 +193,9 @@ CASES: tuple[Case, ...] = (
     _file("RENDER", "a file named like an option", "ledger/nodes/-rf"),
     _file("QUIET", "a .gitattributes", "ledger/.gitattributes", b"* filter=x\n"),
     _file("QUIET", "a .gitmodules", "ledger/nodes/.gitmodules", b"[submodule]\n"),
-    _file("QUIET", "a look-alike of .git", "ledger/.g\u200cit"),
-    _file("QUIET", "a short name of .git", "ledger/git~1"),
-    _file("QUIET", "a .GIT", "ledger/.GIT"),
+    _file("QUIET", "a look-alike of .git", "ledger/.g\u200cit", hub=_FSCK),
+    _file("QUIET", "a short name of .git", "ledger/git~1", hub=_FSCK),
+    _file("QUIET", "a .GIT", "ledger/.GIT", hub=_FSCK),
     # Names that are no ledger's.
     _file("RENDER", "a file of no name of a ledger", "ledger/notes.txt"),
     _file("RENDER", "a file in the folder of logs", "ledger/nodes/readme.ndjson"),
@@ -209,7 +226,8 @@ CASES: tuple[Case, ...] = (
     _odd("RENDER", "a tree bomb", "ledger/nodes/rue-00000000", Odd(FOLDER, _bomb)),
     # Objects that are none (trap B7).
     _malformed("RENDER", "a name twice in a folder", _many(FILE, b"0000000001.ndjson", 2)),
-    _malformed("RENDER", "a folder out of order", _unsorted),
+    Case("RENDER: a folder out of order", "RENDER", _unsorted, hub=_FSCK),
+    Case("QUIET: a zero before a mode", "QUIET", _padded, hub=_FSCK),
     _malformed("RENDER", "a name with a slash", _many(FILE, b"000000/0000000001.ndjson")),
     _malformed("QUIET", "a folder named ..", _many(FILE, b"..")),
     _malformed("QUIET", "a file named .git", _many(FILE, b".git")),

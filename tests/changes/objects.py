@@ -64,6 +64,10 @@ class Objects:
             entries[path] = entry
         return self._folder({tuple(path.split("/")): entry for path, entry in entries.items()})
 
+    def folder(self, at: str, files: Mapping[str, bytes]) -> str:
+        """The tree of one folder, of files that all lie below it."""
+        return self._folder({tuple(path.removeprefix(f"{at}/").split("/")): Odd(FILE, files[path]) for path in files})
+
     def _folder(self, entries: Mapping[tuple[str, ...], Odd]) -> str:
         tree: dict[bytes, Entry] = {}
         below: dict[str, dict[tuple[str, ...], Odd]] = {}

@@ -7,6 +7,7 @@ import pytest
 from orxaq_mesh import fold
 from orxaq_mesh.store.git import GitStore
 from orxaq_mesh.store.repository import Repository
+from tests.changes.guarded import Guarded
 from tests.changes.honest import CASES
 from tests.changes.judges import next_seal, node_says, read, review_of, stranger
 from tests.changes.objects import Objects
@@ -15,7 +16,7 @@ from tests.changes.scene import Case
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_an_honest_change_passes_every_judge_and_all_come_to_one_state(
-    case: Case, objects: Objects, store: GitStore, repository: Repository
+    case: Case, objects: Objects, store: GitStore, repository: Repository, guarded: Guarded
 ) -> None:
     scene = case.scene()
     base, head = scene.commits(objects)
@@ -23,6 +24,8 @@ def test_an_honest_change_passes_every_judge_and_all_come_to_one_state(
     found = review_of(scene.trunk, repository, base, head)
     assert found.findings == ()
     assert node_says(scene.trunk, store, base, head) == set()
+    pushed = guarded.push(base, head)
+    assert pushed.moved, pushed
     ledger, reading = read(scene.trunk.ledger.fork(), store, base, head)
     assert fold.snapshot(ledger.state) == fold.snapshot(stranger(ledger.id, store, head).state)
     assert not ledger.mends
