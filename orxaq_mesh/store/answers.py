@@ -64,6 +64,7 @@ _BAD_OBJECTS = re.compile(
     )""",
     re.VERBOSE,
 )
+_BAD_NAMES = re.compile("hasDot|hasDotdot|hasDotgit|zeroPaddedFilemode|git(?:modules|attributes)[A-Z]")
 _LACKING = re.compile(
     r"(?:fatal: (?:remote error: upload-pack|git upload-pack): not our ref [0-9a-f]{40}"
     r"|(?:remote|fatal: git upload-pack): aborting due to possible repository corruption on the remote side)"
@@ -176,6 +177,12 @@ def foreign_format(ran: Ran) -> bool:
 def bad_objects(ran: Ran) -> bool:
     """Whether a fetch failed because what came is malformed, and not because it did not come."""
     return not ran.good and any(_BAD_OBJECTS.match(line) for line in _lines(ran.err))
+
+
+def broken_law(ran: Ran) -> str:
+    """The law that malformed objects break: QUIET for names and modes that git itself is wary of, else RENDER."""
+    bad = (line for line in _lines(ran.err) if _BAD_OBJECTS.match(line))
+    return "QUIET" if _BAD_NAMES.search(next(bad, "")) else "RENDER"
 
 
 def lacking(ran: Ran) -> bool:
