@@ -253,7 +253,8 @@ def _drafted(trial: Ledger, new: _New) -> tuple[list[Judged], State]:
     if not taken:
         return [], trial.state
     draft = fold.draft(trial.next_state, Epoch(trial.state.seal, taken), trial.next_epoch)
-    return [item for item in draft.judged if item.record.id in new.records], draft.after
+    last = {item.record.id: item for item in draft.judged}  # what is held first may be judged again, in the same epoch
+    return [item for item in last.values() if item.record.id in new.records], draft.after
 
 
 def _come_to_nothing(trial: Ledger, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
