@@ -603,3 +603,6 @@ def test_B7_no_bytes_of_a_bundle_end_in_anything_but_a_clear_error(fleet: Fleet,
 def test_a_mesh_of_ones_own_may_be_asked_of_any_place(fleet: Fleet) -> None:
     mesh = Mesh.open(str(fleet.elm.home.path))
     assert mesh.verify(str(fleet.bundle())) == fleet.report
+    mesh.observe()
+    assert [one.holder for one in mesh.blame("lease/deploy").tenures] == ["oak", "elm"]
+    assert len(mesh.diff(0, 2).sentences) == 3

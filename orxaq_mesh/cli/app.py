@@ -51,6 +51,7 @@ COMMANDS = {
     "verify": "audit",
     "diff": "past",
     "blame": "past",
+    "review": "review",
     "divergence": "divergence",
     "proof": "proof",
     "explain": "explain",
@@ -61,6 +62,7 @@ COMMANDS = {
     "doctor": "doctor",
     "config": "config",
     "gate": "gate",
+    "hub": "hub",
     "demo": "demo",
     "version": "version",
 }
