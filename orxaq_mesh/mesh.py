@@ -585,6 +585,21 @@ class Mesh:
 
         return divergence(self)
 
+    def diff(self, first: int, last: int) -> Any:
+        """What changed from the end of one epoch to that of another. See `inspect.differing`."""
+        from orxaq_mesh.inspect.differing import diff
+
+        return diff(self.history(), first, last)
+
+    def blame(self, about: str) -> Any:
+        """Who held `lease/NAME`, `task/DAG/TASK` or `command/ID` when, or which keys bore the name `node/NAME`.
+
+        See `inspect.blaming`.
+        """
+        from orxaq_mesh.inspect.blaming import blame
+
+        return blame(self.history(), about)
+
     def show(self, id_prefix: str) -> Any:
         """One record or seal by its id or the beginning of it. See `inspect.show`."""
         from orxaq_mesh.inspect import show

@@ -20,17 +20,19 @@ from hypothesis import strategies as st
 
 from orxaq_mesh import carry
 from orxaq_mesh.cli import app as cli
+from orxaq_mesh.credentials import find, may_stand_in
 from orxaq_mesh.errors import MeshError
 from orxaq_mesh.inspect import Report, verify
 from orxaq_mesh.inspect.sources import shown, taken
 from orxaq_mesh.mesh import Mesh
-from orxaq_mesh.record import epoch_place, log_place
+from orxaq_mesh.record import canonical, epoch_place, log_place
 from orxaq_mesh.schema import read_seal
 from tests.builder import Pen, secret, sign
 from tests.fleet import MESH, PATIENCE_S, Done
 from tests.hubs import HUBS, Hub, bare, file_hub, plain_git
 from tests.nodes import fingerprint, founded, joined
 from tests.test_cli_fleet import BREAKING, breaks_a_terminal
+from tests.test_credentials import CREDENTIALS
 from tests.test_divergence import apart
 from tests.test_fork_choice import fleet as small
 from tests.test_fork_choice import united
@@ -529,6 +531,21 @@ def test_SECRET_what_looks_like_a_credential_is_told_and_not_repeated(stranger: 
         assert token not in stranger.mesh("verify", place, "--format", form).out
 
 
+@given(st.data())
+@settings(max_examples=200)
+def test_SECRET_the_quick_no_is_never_wrong(data: st.DataObject) -> None:
+    words = st.sampled_from([text for _, text in CREDENTIALS]) | st.text() | st.just("apiKEY=\u212a\u0130a1b2c3d4e5")
+    keys = st.sampled_from(["password", "api_key", "token", "x"])
+    value = data.draw(st.dictionaries(keys, words | st.lists(words, max_size=2) | st.integers(0, 99), max_size=3))
+    line = canonical({"body": value})
+    assert may_stand_in(line) or find({"body": value}) == []
+
+
+def test_SECRET_most_records_are_no_work() -> None:
+    assert not may_stand_in(b'{"body":{"lease":"deploy","session":"s","token":40},"kind":"lease.renew"}')
+    assert all(may_stand_in(canonical({"x": text})) for _, text in CREDENTIALS)
+
+
 def test_UNTIL_and_others_what_had_no_effect_is_counted_by_rule(stranger: Stranger, tmp_path: Path) -> None:
     trunk = small("elm")
     elm = trunk.pens["elm"]
@@ -586,3 +603,6 @@ def test_B7_no_bytes_of_a_bundle_end_in_anything_but_a_clear_error(fleet: Fleet,
 def test_a_mesh_of_ones_own_may_be_asked_of_any_place(fleet: Fleet) -> None:
     mesh = Mesh.open(str(fleet.elm.home.path))
     assert mesh.verify(str(fleet.bundle())) == fleet.report
+    mesh.observe()
+    assert [one.holder for one in mesh.blame("lease/deploy").tenures] == ["oak", "elm"]
+    assert len(mesh.diff(0, 2).sentences) == 3

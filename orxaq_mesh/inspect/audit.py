@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from orxaq_mesh.credentials import find
+from orxaq_mesh.credentials import find, may_stand_in
 from orxaq_mesh.inspect.checking import Checked, Report
 from orxaq_mesh.inspect.reading import History
 from orxaq_mesh.inspect.sources import HUB, Taken
@@ -172,7 +172,9 @@ def _unseen(past: History) -> int:
 def _secrets(past: History) -> Iterator[Secret]:
     """SECRET is asked where a record is signed; what another program signed may hold one all the same."""
     for record, epoch, _, again in past.judged:
-        for path, pattern in () if again else find(record.body):
+        if again or not may_stand_in(record.line):
+            continue
+        for path, pattern in find(record.body):
             yield Secret(record.id, record.log, record.kind, epoch, f"body.{path}", pattern)
 
 
