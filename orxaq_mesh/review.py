@@ -15,13 +15,14 @@ would come to nothing is held against it. What a change with seals takes in is h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from orxaq_mesh import credentials, fold, kinds
 from orxaq_mesh.fold import Epoch, Judged
 from orxaq_mesh.kinds import FENCED, REFUSED, State
 from orxaq_mesh.kinds.node import Member, members
+from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.news import FileChange, added_lines
 from orxaq_mesh.record import BadLine, Place, Record, epoch_place, line_id, log_place, parse_path
@@ -108,7 +109,12 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
     lines = [line for change in changes for line in _new_lines(change)]
     new = _New({line.id: line for line in lines})
     seals = sum(new.is_seal(line) for line in lines)
-    findings = [*flaws, *_fresh(reading, ledger, changes), *_not_rendered(trial, ledger, changes), *_secrets(new)]
+    findings = [
+        *flaws,
+        *_fresh(reading, ledger, changes),
+        *_not_rendered(trial, ledger, changes),
+        *_secrets(new, reviews(ledger.state).allowed),
+    ]
     if seals:
         judged, after = reading.judged, trial.state
         findings += _wrong_digest(trial, ledger)
@@ -208,10 +214,10 @@ def _not_rendered(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange]) 
             yield Finding("RENDER", change.path, 1, "not the bytes that rendering its lines gives")
 
 
-def _secrets(new: _New) -> Iterator[Finding]:
+def _secrets(new: _New, allowed: Container[str]) -> Iterator[Finding]:
     """SECRET: what was signed by another program is read here by the same patterns as before signing."""
     for record in new.records.values():
-        for path, rule in credentials.find(record.body):
+        for path, rule in credentials.find(record.body, allowed):
             reason = (
                 f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
             )

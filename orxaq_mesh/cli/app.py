@@ -49,6 +49,8 @@ COMMANDS = {
     "show": "ledger",
     "trace": "trace",
     "verify": "audit",
+    "diff": "past",
+    "blame": "past",
     "review": "review",
     "divergence": "divergence",
     "proof": "proof",
@@ -60,6 +62,7 @@ COMMANDS = {
     "doctor": "doctor",
     "config": "config",
     "gate": "gate",
+    "hub": "hub",
     "demo": "demo",
     "version": "version",
 }

@@ -68,6 +68,14 @@ class Repository:
             raise errors.Usage(f"no commit of {self.git_dir} is named {clean(revision, limit=80)!r}")
         return oid
 
+    def tip(self, ref: str) -> Oid | None:
+        """Where a ref (`refs/heads/mesh`) stands, without a process of its own; None where there is no such ref.
+
+        Raises:
+            ValueError: that is no full ref's name.
+        """
+        return self._reader.named(ref)
+
     def has(self, oid: Oid) -> bool:
         """Whether this commit is here."""
         return (self._reader.info(oid) or ("", 0))[0] == "commit"
