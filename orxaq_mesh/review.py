@@ -120,7 +120,7 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
         findings += _wrong_digest(trial, ledger)
     else:
         judged, after = _drafted(trial, new)
-        findings += [*_come_to_nothing(trial, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
+        findings += [*_come_to_nothing(after, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
     told = sentences(ledger.state, after, judged, sealed=bool(seals))
     order = sorted({*map(_shown, findings)}, key=lambda finding: (finding.file, finding.line, finding.law))
     base = ledger.state
@@ -257,10 +257,10 @@ def _drafted(trial: Ledger, new: _New) -> tuple[list[Judged], State]:
     return [item for item in last.values() if item.record.id in new.records], draft.after
 
 
-def _come_to_nothing(trial: Ledger, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
+def _come_to_nothing(after: State, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
     for record, _, verdict, _ in judged:
         if verdict.outcome in (REFUSED, FENCED):
-            what = kinds.words(trial.state, record, verdict).what
+            what = kinds.words(after, record, verdict).what
             yield Finding(verdict.rule, *new.place(record), f"{record.kind} would be {verdict.outcome}: {what}")
 
 
