@@ -158,6 +158,11 @@ def _segment_begun(trunk: Trunk) -> None:
     trunk.seal(*(says(trunk.pens["elm"], n) for n in range(40 - trunk.pens["elm"].seq)))
 
 
+def _sealed_and_not(scene: Scene) -> None:
+    seal = scene.seal(word := says(scene.oak))
+    scene.add(word, says(scene.elm), seals=[seal])
+
+
 # Forks.
 
 
@@ -270,6 +275,25 @@ def _disordered(files: dict[str, bytes]) -> None:
     files[_ELM] = b"".join(files[_ELM].splitlines(keepends=True)[::-1])
 
 
+@cache
+def _with_a_revoked_word() -> Trunk:
+    """Something waits in the tree that no seal will ever take in, and it was deleted."""
+    trunk = forked(working_fleet())
+    trunk.push([says(trunk.pens["fir"])])
+    return trunk
+
+
+def _put_back(scene: Scene) -> None:
+    scene.files.clear()
+    scene.files.update(_with_a_revoked_word().files)
+    scene.sealed(says(scene.elm))
+
+
+def _fir_silenced(files: dict[str, bytes]) -> None:
+    path = next(path for path in files if "/fir-" in path)
+    files[path] = b"".join(files[path].splitlines(keepends=True)[:-1])
+
+
 def _emptied(files: dict[str, bytes]) -> None:
     files[_ELM.replace("0000000001", "0000000033")] = b""
 
@@ -364,6 +388,7 @@ CASES: tuple[Case, ...] = (
     _history("three logs in one epoch", _crowd_speaks),
     _history("a segment is full", _segment_full),
     _history("a segment is full, and the next begins", _segment_begun),
+    Case("history: what is sealed, and what waits for the next seal", "", _sealed_and_not),
     # Forks, and what comes of them.
     Case("fork: the other side's history comes here", "", _reconciled(_there), start=_here),
     Case("fork: a smaller side comes to the greater one", "", _reconciled(_here), start=_there),
@@ -377,6 +402,12 @@ CASES: tuple[Case, ...] = (
     _healed("a deleted log is put back", _gone),
     _healed("lines come back into order", _disordered),
     _healed("an empty file goes", _emptied),
+    Case(
+        "healing: a waiting word that comes to nothing is put back",
+        "",
+        _put_back,
+        start=cache(lambda: damaged(_with_a_revoked_word(), _fir_silenced)),
+    ),
     _healed("nothing but healing", _garbage, says_more=False),
     # Proposals.
     _asked("one event", lambda scene: says(scene.elm, 1)),
