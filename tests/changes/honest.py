@@ -371,6 +371,14 @@ _ODD_TEXT = (
     "\u2028\u2029\x85\x0b\x0c\x1b[31m\u202e<img src=x onerror=alert(1)> | @oak fixes #1 [x](http://x) \U0001f333\x7f"
 )
 
+PUT_BACK = Case(
+    "healing: a waiting word that comes to nothing is put back",
+    "",
+    _put_back,
+    start=cache(lambda: damaged(_with_a_revoked_word(), _fir_silenced)),
+    hub="a hub that first sees the trunk when it is damaged cannot tell what is put back from what is new",
+)
+
 CASES: tuple[Case, ...] = (
     *_TABLES,
     # History.
@@ -402,12 +410,6 @@ CASES: tuple[Case, ...] = (
     _healed("a deleted log is put back", _gone),
     _healed("lines come back into order", _disordered),
     _healed("an empty file goes", _emptied),
-    Case(
-        "healing: a waiting word that comes to nothing is put back",
-        "",
-        _put_back,
-        start=cache(lambda: damaged(_with_a_revoked_word(), _fir_silenced)),
-    ),
     _healed("nothing but healing", _garbage, says_more=False),
     # Proposals.
     _asked("one event", lambda scene: says(scene.elm, 1)),
