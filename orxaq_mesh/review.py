@@ -16,13 +16,14 @@ already. So is all that a merge of two histories brings, whichever side of the f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from orxaq_mesh import credentials, fold, kinds
 from orxaq_mesh.fold import Epoch, Judged
 from orxaq_mesh.kinds import FENCED, REFUSED, State
 from orxaq_mesh.kinds.node import Member, members
+from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.news import FileChange, added_lines
 from orxaq_mesh.record import BadLine, Place, Record, epoch_place, line_id, log_place, parse_path
@@ -110,7 +111,12 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
     known = ledger.waiting.keys() | ledger.spine.records.keys()  # what a damaged tree lost is put back, and is not new
     new = _New({line.id: line for line in lines if line.id not in known})
     seals = sum(_New.is_seal(line) for line in lines)
-    findings = [*flaws, *_fresh(reading, ledger, changes), *_not_rendered(trial, ledger, changes), *_secrets(new)]
+    findings = [
+        *flaws,
+        *_fresh(reading, ledger, changes),
+        *_not_rendered(trial, ledger, changes),
+        *_secrets(new, reviews(ledger.state).allowed),
+    ]
     told: list[Sentence] = []
     if seals:
         findings += _wrong_digest(trial, ledger)
@@ -211,10 +217,10 @@ def _not_rendered(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange]) 
             yield Finding("RENDER", change.path, 1, "not the bytes that rendering its lines gives")
 
 
-def _secrets(new: _New) -> Iterator[Finding]:
+def _secrets(new: _New, allowed: Container[str]) -> Iterator[Finding]:
     """SECRET: what was signed by another program is read here by the same patterns as before signing."""
     for record in new.records.values():
-        for path, rule in credentials.find(record.body):
+        for path, rule in credentials.find(record.body, allowed):
             reason = (
                 f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
             )

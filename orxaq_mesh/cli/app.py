@@ -49,6 +49,9 @@ COMMANDS = {
     "show": "ledger",
     "trace": "trace",
     "verify": "audit",
+    "diff": "past",
+    "blame": "past",
+    "review": "review",
     "divergence": "divergence",
     "proof": "proof",
     "explain": "explain",
@@ -59,6 +62,7 @@ COMMANDS = {
     "doctor": "doctor",
     "config": "config",
     "gate": "gate",
+    "hub": "hub",
     "demo": "demo",
     "version": "version",
 }

@@ -89,12 +89,14 @@ class Judge:
             yield Finding("RENDER", move.ref, 0, "a branch points to a commit")
         else:
             if move.old is not None and not repository.descends(move.new, move.old):
-                yield Finding("PUSH", move.ref, 0, "the branch only moves forward: this commit does not descend from it")
+                yield Finding(
+                    "PUSH", move.ref, 0, "the branch only moves forward: this commit does not descend from it"
+                )
             if branch == trunk:
                 yield from self._trunk(repository, tip, move.new)
             else:
                 yield from self._whose(asked, branch)
-                yield from self._outbox(repository, tip, move, branch.removeprefix(OUTBOX))
+                yield from self._outbox(repository, asked, tip, move)
 
     # The trunk.
 
@@ -105,7 +107,9 @@ class Judge:
         except review.ReadDeeper:
             found = review.review(self._memory.from_genesis(repository, tip), items)
         if tip is None and not found.seals:
-            yield Finding("SEAL", "", 0, "this founds no ledger: the first push brings the founding record and its seal")
+            yield Finding(
+                "SEAL", "", 0, "this founds no ledger: the first push brings the founding record and its seal"
+            )
         yield from (item for item in found.findings if not is_others_secret(item, found))
 
     # Outboxes.
@@ -117,20 +121,35 @@ class Judge:
         nodes = (asked.node,) if asked.node else users.get(asked.user, ())
         known = bool(asked.node) or bool(users)
         if known and node not in nodes:
-            who = f"the node {asked.node}" if asked.node else f"user {asked.user[:MAX_NAME]}" if asked.user else "who pushes"
+            who = (
+                f"the node {asked.node}"
+                if asked.node
+                else f"user {asked.user[:MAX_NAME]}"
+                if asked.user
+                else "who pushes"
+            )
             yield Finding("CHAIN", HEADS + branch, 0, f"{who} is not {node}, and only {node} moves its outbox")
 
-    def _outbox(self, repository: Repository, tip: Oid | None, move: Move, log: str) -> Iterator[Finding]:
+    def _arriving(self, asked: Asked) -> Oid | None:
+        """The trunk that comes in the same push, as where a hub is filled from another one."""
+        return next((move.new for move in asked.moves if move.branch == self._settings.trunk), None)
+
+    def _outbox(self, repository: Repository, asked: Asked, tip: Oid | None, move: Move) -> Iterator[Finding]:
         assert move.new is not None
+        log = (move.branch or "").removeprefix(OUTBOX)
+        tip = self._arriving(asked) or tip
         if tip is None:
             yield Finding("SEAL", move.ref, 0, "there is no ledger here yet that this could be a part of")
             return
         base = tip if tip in repository.parents(move.new) else repository.merge_base(move.new, tip)
         items = list(bounded(repository.changes(base, move.new)))
         before = repository.changes(move.old, move.new, only=lambda path: (parse_path(path) or ("",))[0] == log)
-        ledger = self._memory.at(repository, tip)
         yield from outbox.judged(
-            ledger, log, items, before if move.old else (), lambda path: repository.read(tip, path)
+            self._memory.of(repository, tip),
+            log,
+            items,
+            before if move.old else (),
+            lambda path: repository.read(tip, path),
         )
 
 

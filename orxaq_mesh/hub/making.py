@@ -43,7 +43,13 @@ CONFIGURATION: tuple[tuple[str, str], ...] = (
     ("receive.shallowUpdate", "false"),
 )
 _MARK = "# Made by `mesh hub`"
-_COUNTS = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "MESH_HUB_NODE", "REMOTE_USER")
+_COUNTS = (
+    "GIT_QUARANTINE_PATH",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "MESH_HUB_NODE",
+    "REMOTE_USER",
+)
 
 
 class Point(NamedTuple):
@@ -132,7 +138,9 @@ def examine(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
         if key == "receive.maxInputSize" and found.isdecimal() and int(found) > 0:
             continue
         if found.lower() != value.lower():
-            yield Point("config", "bad", f"{key} is {clean(found, limit=60) or 'not set'}; it must be {value}", adopt_it)
+            yield Point(
+                "config", "bad", f"{key} is {clean(found, limit=60) or 'not set'}; it must be {value}", adopt_it
+            )
     yield _trunk(hub, environ)
 
 
@@ -189,11 +197,11 @@ def _git(args: list[str], environ: Mapping[str, str]) -> Ran:
 def _started(argv: list[str], env: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     try:
-        return subprocess.Popen(
-            argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, cwd=folder, start_new_session=True
-        )
+        return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, cwd=folder, start_new_session=True)
     except OSError as error:
-        raise MeshFault(f"cannot start {argv[0]}: {error.strerror or error}", hint="install git 2.39 or later") from error
+        raise MeshFault(
+            f"cannot start {argv[0]}: {error.strerror or error}", hint="install git 2.39 or later"
+        ) from error
 
 
 def _good(ran: Ran, doing: str) -> None:

@@ -47,12 +47,16 @@ class Memory:
         """The ledger of a commit that the trunk stands at; not to be changed by the caller."""
         if tip is None:
             return Ledger(self._ledger_id)
+        self._known = tip, self.of(repository, tip)
+        return self._known[1]
+
+    def of(self, repository: Repository, commit: Oid) -> Ledger:
+        """The ledger of a commit that is only asked for: a trunk that arrives in the same push as what is built on it."""
         if self._known is None:
             self._known = self._restored(repository)
-        if self._known is None or self._known[0] != tip:
-            ledger = self._gone_on(repository, tip) or self.from_genesis(repository, tip, settles=True)
-            self._known = tip, ledger
-        return self._known[1]
+        if self._known is not None and self._known[0] == commit:
+            return self._known[1]
+        return self._gone_on(repository, commit) or self.from_genesis(repository, commit, settles=True)
 
     def from_genesis(self, repository: Repository, tip: Oid | None, *, settles: bool = False) -> Ledger:
         """The same, read as a whole; not settled, all of it stays to be judged anew: for what lies beneath a snapshot."""

@@ -38,7 +38,9 @@ def judged(
     """
     member = members(ledger.state).by_log.get(log)
     if member is not None and member.is_gone:
-        yield Finding("NODE-3", f"mesh-node/{log}", 0, f"the key of {log} is {member.standing}: nothing of it is sealed")
+        yield Finding(
+            "NODE-3", f"mesh-node/{log}", 0, f"the key of {log} is {member.standing}: nothing of it is sealed"
+        )
         return
     records: dict[str, tuple[Record, str, int]] = {}
     for item in items:
@@ -84,9 +86,13 @@ def _own(
             continue
         if record.log != log or log_place(log, record.seq).file != change.path:
             bad = True
-            yield Finding("CHAIN", change.path, number, f"seq {record.seq} of {record.log} does not belong in this file")
+            yield Finding(
+                "CHAIN", change.path, number, f"seq {record.seq} of {record.log} does not belong in this file"
+            )
         for path, rule in credentials.find(record.body):
-            reason = f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
+            reason = (
+                f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
+            )
             yield Finding("SECRET", change.path, number, reason)
         records[record.id] = record, change.path, number
     if not bad and change.new and union(change.new) != change.new:

@@ -1,4 +1,4 @@
-"""A push as values, and the answer in words.
+r"""A push as values, and the answer in words.
 
 Knows: the lines that git gives a `pre-receive` hook, and what of the environment counts.
 Knows not: what is in the push (`judging`).

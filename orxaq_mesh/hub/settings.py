@@ -37,7 +37,7 @@ class HubSettings(NamedTuple):
 
     trunk: str = "mesh"
     ledger: str | None = None
-    users: Mapping[str, tuple[str, ...]] = {}  # noqa: RUF012 - never changed
+    users: Mapping[str, tuple[str, ...]] = {}
 
     def allow(self, user: str, node: str) -> HubSettings:
         """The same, and `user` may move the outboxes of `node`.

@@ -82,7 +82,7 @@ def _listening() -> socket.socket | None:
         finally:
             os.umask(mask)
         wire.listen(BACKLOG)
-        os.replace(fresh, door.address())
+        Path(fresh).replace(door.address())
     except OSError:
         wire.close()
         return None
@@ -99,7 +99,7 @@ def _detach() -> None:
 
 def serve(judge: Judge, wire: socket.socket) -> None:
     """Answer until nobody has asked for a minute, or the address is another's."""
-    own = os.stat(door.address()).st_ino
+    own = Path(door.address()).stat().st_ino
     stamp, idle_s, rested = door.stamp(), 0.0, False
     while idle_s < IDLE_S and _is_at(own):
         wire.settimeout(LOOK_S if rested else REST_S)
@@ -120,7 +120,7 @@ def serve(judge: Judge, wire: socket.socket) -> None:
             except OSError:
                 continue  # who asked has left; it is the hook's to do the work itself
     if _is_at(own):
-        os.unlink(door.address())
+        Path(door.address()).unlink()
 
 
 def _answer(judge: Judge, asking: socket.socket, stamp: str) -> bool:
@@ -145,6 +145,6 @@ def _rest(judge: Judge) -> None:
 
 def _is_at(own: int) -> bool:
     try:
-        return os.stat(door.address()).st_ino == own
+        return Path(door.address()).stat().st_ino == own
     except OSError:
         return False

@@ -20,6 +20,8 @@ from orxaq_mesh.store import Oid, Outcome, Pushed
 from orxaq_mesh.text import clean
 
 MAX_OUTBOXES = 8192
+MAX_TOLD = 6
+"""Lines of a hub's own words that a refused push is told with."""
 OUTBOX = "mesh-node/"
 
 _TIP = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?)\trefs/heads/([!-~]{1,200})")
@@ -28,9 +30,10 @@ _LOST = re.compile(
     "stale info|fetch first|non-fast-forward|failed to update ref|incorrect old value|cannot lock ref|failed to lock"
     "|reference already exists"
 )
+# "unpacker error": of a push whose objects were not taken in (too large, malformed) no ref moves.
 _VETO = re.compile(
     "declined|protected branch|den(?:y|ied)|prohibited|rule violations|currently checked out|hidden ref"
-    "|not allowed|deletion of the current branch"
+    "|not allowed|deletion of the current branch|unpacker error"
 )
 _VETO_ASIDE = re.compile(r"aborted by (?:the reference-transaction )?hook|hook declined")
 
@@ -154,12 +157,10 @@ def _pushed_line(flag: str, summary: str, ran: Ran, said: str) -> Pushed:
 
 
 def _with_remote(words: str, ran: Ran) -> str:
-    """A veto with the first words that the hub gave for it."""
-    for line in _lines(ran.err):
-        text = line.removeprefix("remote:").removeprefix(" error:").strip()
-        if line.startswith("remote:") and text:
-            return clean(f"{words}: {text}")
-    return words
+    """A veto with the words that the hub gave for it: the first lines, for the reason need not stand in the first."""
+    lines = (line.removeprefix("remote:").strip() for line in _lines(ran.err) if line.startswith("remote:"))
+    told = [clean(line.removeprefix("error:").strip()) for line in lines if line]
+    return clean(f"{words}: {'; '.join(told[:MAX_TOLD])}" if told else words)
 
 
 def nothing_sent(ran: Ran) -> bool:
