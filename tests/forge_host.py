@@ -30,6 +30,10 @@ BOT = "github-actions[bot]"
 _NAME = "acme/fleet"
 
 
+class CannotRebase(Exception):
+    """GitHub greys the button out where rebasing would give something else than a merge."""
+
+
 class Host:
     """One repository at a host, `acme/fleet`, with the trunk `mesh`."""
 
@@ -80,13 +84,15 @@ class Host:
     def merge(self, way: str, branch: str) -> str:
         """Press the merge button, one of its three ways; the trunk's new tip."""
         trunk, topic = self.git("rev-parse", "mesh"), self.git("rev-parse", branch)
+        tree = self.git("merge-tree", "--write-tree", trunk, topic)
         if way == "rebase":
             work = self.root / f"rebase-{topic}"
             plain_git("clone", "--quiet", "--branch", branch, str(self.path), str(work))
             plain_git("rebase", "--quiet", "--force-rebase", trunk, cwd=work)
+            if plain_git("rev-parse", "HEAD^{tree}", cwd=work) != tree:
+                raise CannotRebase
             plain_git("push", "--quiet", "origin", "HEAD:refs/heads/mesh", cwd=work)
             return self.git("rev-parse", "mesh")
-        tree = self.git("merge-tree", "--write-tree", trunk, topic)
         parents = ["-p", trunk, *(["-p", topic] if way == "merge" else [])]
         tip = self.git("commit-tree", tree, *parents, "-m", f"Merge pull request #1 from {_NAME}/{branch}")
         self.git("update-ref", "refs/heads/mesh", tip, trunk)

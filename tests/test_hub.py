@@ -385,8 +385,15 @@ def standby_of(yard: Yard) -> Path:
 def hooks(yard: Yard) -> list[int]:
     """The processes of this hub's hook: one that stayed, and those that are at work."""
     done = subprocess.run(["pgrep", "-f", door.__file__], capture_output=True, text=True, check=False)
-    pids = map(int, done.stdout.split())
-    return [pid for pid in pids if os.path.realpath(f"/proc/{pid}/cwd") == str(yard.path.resolve())]
+    return [pid for pid in map(int, done.stdout.split()) if stands_in(pid) == str(yard.path.resolve())]
+
+
+def stands_in(pid: int) -> str:
+    """A process's directory; nothing, where it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
 
 
 def standby_pid(yard: Yard) -> int:
@@ -425,7 +432,7 @@ def _old_snapshot(yard: Yard) -> None:
 
 def _rubbish(yard: Yard) -> None:
     os.kill(standby_pid(yard), signal.SIGKILL)
-    (yard.path / FOLDER / "snapshot.json").write_bytes(b'{"version":"0.3.0","trunk":[]}')
+    (yard.path / FOLDER / "snapshot.json").write_bytes(b'{"version":"0.0.1","trunk":[]}')
 
 
 def _stranger(yard: Yard) -> None:
@@ -440,12 +447,11 @@ def _stranger(yard: Yard) -> None:
 def test_CACHE_whatever_the_hub_remembers_may_go_between_any_two_pushes(
     yard: Yard, loss: Callable[[Yard], None]
 ) -> None:
-    for number in range(2):
-        loss(yard)
-        assert law_of(yard.push_trunk(_deleted(yard))) == "CHAIN"
-        loss(yard)
-        yard.trunk.seal(yard.event(n=number))
-        assert passes(yard.push_trunk())
+    loss(yard)
+    assert law_of(yard.push_trunk(_deleted(yard))) == "CHAIN"
+    loss(yard)
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
 
 
 def test_a_standby_of_another_version_is_not_asked(yard: Yard, tmp_path: Path) -> None:

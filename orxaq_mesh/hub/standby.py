@@ -22,8 +22,8 @@ from orxaq_mesh.hub.judging import Judge
 from orxaq_mesh.hub.settings import FOLDER
 
 IDLE_S = 60
-LOOK_S = 5.0
-"""So often the standby looks whether its socket is still its own."""
+LOOK_S = 1.0
+"""So often the standby looks whether its socket is still its own, and where the trunk is."""
 REST_S = 0.02
 """So long after an answer, git has moved the ref, and what came is read: the next push need not."""
 MAX_ASKED = 4 * door.MAX_FEED
@@ -107,8 +107,7 @@ def serve(judge: Judge, wire: socket.socket) -> None:
             asking, _ = wire.accept()
         except TimeoutError:
             idle_s += LOOK_S if rested else REST_S
-            if not rested:
-                _rest(judge)
+            _rest(judge)
             rested = True
             continue
         idle_s, rested = 0.0, False
