@@ -47,7 +47,7 @@ from orxaq_mesh.fold import Judged
 from orxaq_mesh.kinds import APPLIED, HELD, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
-from orxaq_mesh.kinds.review import is_held
+from orxaq_mesh.kinds.review import is_held, reviews
 from orxaq_mesh.kinds.work import work
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
@@ -136,7 +136,9 @@ class Engine:
         if flaw := _flaw(intent):
             return [Tell(intent.id, answers.refused(Refused("RULES", flaw, hint="mesh explain RULES")))]
         try:
-            refuse(intent.kind, intent.wish)  # SECRET: no hub need be asked, and none need answer
+            refuse(
+                intent.kind, intent.wish, reviews(self.ledger.state).allowed
+            )  # SECRET: no hub need be asked, and none need answer
         except Refused as no:
             return [Tell(intent.id, answers.refused(no))]
         self.intents[intent.id] = intent
@@ -163,8 +165,9 @@ class Engine:
         times = [self.look_due_ms]
         times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
         if self.flight is None and self.broken is None and self._heard():
-            times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, self.pen.pending)]
-            reacting_ms = self.reacting.due_ms(self.ledger.state, self.pen.pending)
+            settling = self.settling
+            times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, settling)]
+            reacting_ms = self.reacting.due_ms(self.ledger.state, settling)
             times += [due for due in (self._publish_due_ms(), reacting_ms) if due is not None]
         return min(times)
 
@@ -509,9 +512,10 @@ class Engine:
         for intent in list(self.intents.values()):
             if intent.id not in self.record_of:
                 effects += self._draft(intent, now)
-        for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, self.pen.pending, now.ms):
+        settling = self.settling
+        for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, settling, now.ms, self.ledger.proposals()):
             effects += self._wished(wish, now)
-        for wish in self.reacting.wishes(self.ledger.state, self.pen.pending, now.ms, self.pace.waiting_ms):
+        for wish in self.reacting.wishes(self.ledger.state, settling, now.ms, self.pace.waiting_ms):
             effects += self._wished(wish, now)
         published = self._publish(now)
         launched = any(isinstance(effect, Publish) for effect in published)
@@ -642,9 +646,15 @@ class Engine:
         return (self._may_seal() and (self.unsettled or self.ledger.late())) or self._outbox_lacks()
 
     @property
+    def settling(self) -> list[Record]:
+        """This node's records that wait for a seal; proposals at the end of its log wait for others' word instead."""
+        proposals = self.ledger.proposals() if self.pen.pending else set()
+        return [record for record in self.pen.pending if record.id not in proposals]
+
+    @property
     def unsettled(self) -> bool:
-        """Whether something of this node's waits for a seal; a proposal at the end of its log waits for others' word."""
-        return bool(self.pen.pending) and self.pen.pending[-1].id not in self.ledger.proposals()
+        """Whether something of this node's waits for a seal."""
+        return bool(self.settling)
 
     def _wants_outbox(self) -> bool:
         """Whether others are to see what waits here: after a lost push they may seal it for us."""

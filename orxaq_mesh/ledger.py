@@ -514,7 +514,8 @@ class Ledger:
     def _without_proposals(self, taken: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
         """What would only be held waits in its outbox, where nobody builds on it yet: it is to be seen in a pull request."""
         judged = fold.draft(self.next_state, fold.Epoch(self.state.seal, taken), self.next_epoch).judged
-        held = {item.record.id for item in judged if item.verdict.outcome == HELD and item.record.id in self.offered}
+        last = {item.record.id: item.verdict.outcome for item in judged}  # it may be approved within the same epoch
+        held = {id_ for id_, outcome in last.items() if outcome == HELD and id_ in self.offered}
         rest = dict(taken)
         for log in taken:
             while rest[log] and rest[log][-1].id in held:

@@ -13,7 +13,7 @@ Everything that a cold `mesh status` does not need is imported where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -313,7 +313,7 @@ class Mesh:
             MeshError: the hub cannot be reached, or the ledger breaks a law.
         """
         from orxaq_mesh.home.process import environment
-        from orxaq_mesh.inspect.proposals import in_pull_request, named, proposals
+        from orxaq_mesh.inspect.proposals import in_pull_request, named, proposals, with_parts
         from orxaq_mesh.store.peek import pull_tips
 
         performer = self.observe()
@@ -322,7 +322,7 @@ class Mesh:
         for word in words:
             number = word.removeprefix("#")
             if not number.isdecimal() or len(number) > 7:
-                fits = [named(waits, word)]
+                fits = with_parts(waits, named(waits, word))
             else:
                 heads = pull_tips(
                     hub, int(number), environment(), self.settings.timeout_ms, str(self.home.path / "ssh")
@@ -330,6 +330,14 @@ class Mesh:
                 fits = in_pull_request(waits, int(number), heads, performer.tips)
             found.update((proposal.record, proposal) for proposal in fits)
         return list(found.values())
+
+    def allowed(self) -> Container[str]:
+        """The sha256 of texts that look like credentials and are none, as the ledger was read last (law SECRET)."""
+        from orxaq_mesh.kinds.review import reviews
+        from orxaq_mesh.status import kept_state
+
+        state = kept_state(self.home)
+        return reviews(state).allowed if state is not None else ()
 
     def propose(self) -> dict[str, Any]:
         """Bring what waits for an approval into this node's outbox at the hub.
@@ -375,7 +383,7 @@ class Mesh:
         from orxaq_mesh.credentials import refuse
 
         for kind, wish in records:  # SECRET: else the submit were signed, and a part that it waits for never
-            refuse(kind, wish)
+            refuse(kind, wish, self.allowed())
         (kind, wish), *parts = records
         if dry_run or not parts:
             return self.ask(kind, wish, once=once, dry_run=dry_run)
@@ -444,7 +452,12 @@ class Mesh:
         state = engine.ledger.state
         written = sum(id_ not in before for id_, _ in reactors(state).done.items())
         told = {"written": written, "due": len(reactors(state).due), "left": engine.reacting.left(state)}
-        return {**told, "pending": len(engine.pen.pending), "epoch": state.epoch}
+        return {
+            **told,
+            "pending": len(engine.pen.pending),
+            "proposed": len(engine.pen.pending) - len(engine.settling),
+            "epoch": state.epoch,
+        }
 
     def reconcile(self, hub: str | None = None) -> Any:
         """Bring another hub's trunk, or a git bundle's, into this node's hub; see `sync.reconciling.United`.
@@ -571,6 +584,21 @@ class Mesh:
         from orxaq_mesh.inspect.divergence import divergence
 
         return divergence(self)
+
+    def diff(self, first: int, last: int) -> Any:
+        """What changed from the end of one epoch to that of another. See `inspect.differing`."""
+        from orxaq_mesh.inspect.differing import diff
+
+        return diff(self.history(), first, last)
+
+    def blame(self, about: str) -> Any:
+        """Who held `lease/NAME`, `task/DAG/TASK` or `command/ID` when, or which keys bore the name `node/NAME`.
+
+        See `inspect.blaming`.
+        """
+        from orxaq_mesh.inspect.blaming import blame
+
+        return blame(self.history(), about)
 
     def show(self, id_prefix: str) -> Any:
         """One record or seal by its id or the beginning of it. See `inspect.show`."""

@@ -15,13 +15,14 @@ would come to nothing is held against it. What a change with seals takes in is h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from orxaq_mesh import credentials, fold, kinds
 from orxaq_mesh.fold import Epoch, Judged
 from orxaq_mesh.kinds import FENCED, REFUSED, State
 from orxaq_mesh.kinds.node import Member, members
+from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.news import FileChange, added_lines
 from orxaq_mesh.record import BadLine, Place, Record, epoch_place, line_id, log_place, parse_path
@@ -108,13 +109,18 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
     lines = [line for change in changes for line in _new_lines(change)]
     new = _New({line.id: line for line in lines})
     seals = sum(new.is_seal(line) for line in lines)
-    findings = [*flaws, *_fresh(reading, ledger, changes), *_not_rendered(trial, ledger, changes), *_secrets(new)]
+    findings = [
+        *flaws,
+        *_fresh(reading, ledger, changes),
+        *_not_rendered(trial, ledger, changes),
+        *_secrets(new, reviews(ledger.state).allowed),
+    ]
     if seals:
         judged, after = reading.judged, trial.state
         findings += _wrong_digest(trial, ledger)
     else:
         judged, after = _drafted(trial, new)
-        findings += [*_come_to_nothing(trial, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
+        findings += [*_come_to_nothing(after, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
     told = sentences(ledger.state, after, judged, sealed=bool(seals))
     order = sorted({*map(_shown, findings)}, key=lambda finding: (finding.file, finding.line, finding.law))
     base = ledger.state
@@ -208,10 +214,10 @@ def _not_rendered(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange]) 
             yield Finding("RENDER", change.path, 1, "not the bytes that rendering its lines gives")
 
 
-def _secrets(new: _New) -> Iterator[Finding]:
+def _secrets(new: _New, allowed: Container[str]) -> Iterator[Finding]:
     """SECRET: what was signed by another program is read here by the same patterns as before signing."""
     for record in new.records.values():
-        for path, rule in credentials.find(record.body):
+        for path, rule in credentials.find(record.body, allowed):
             reason = (
                 f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
             )
@@ -247,13 +253,14 @@ def _drafted(trial: Ledger, new: _New) -> tuple[list[Judged], State]:
     if not taken:
         return [], trial.state
     draft = fold.draft(trial.next_state, Epoch(trial.state.seal, taken), trial.next_epoch)
-    return [item for item in draft.judged if item.record.id in new.records], draft.after
+    last = {item.record.id: item for item in draft.judged}  # what is held first may be judged again, in the same epoch
+    return [item for item in last.values() if item.record.id in new.records], draft.after
 
 
-def _come_to_nothing(trial: Ledger, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
+def _come_to_nothing(after: State, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
     for record, _, verdict, _ in judged:
         if verdict.outcome in (REFUSED, FENCED):
-            what = kinds.words(trial.state, record, verdict).what
+            what = kinds.words(after, record, verdict).what
             yield Finding(verdict.rule, *new.place(record), f"{record.kind} would be {verdict.outcome}: {what}")
 
 

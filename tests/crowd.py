@@ -23,12 +23,12 @@ from tests.toil import Toil
 
 
 class Crowd:
-    """A random ledger: sound and unsound wishes of several nodes, sealed by whoever may."""
+    """A random ledger: sound and unsound wishes of several nodes, sealed by whoever may; `reviewed`: some are held."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, reviewed: bool = False) -> None:
         self.dice = random.Random(seed)
-        self.toil = Toil(self.dice)
-        self.toils = 0.35  # how much of what is said is about work
+        self.toil = Toil(self.dice, reviewed=reviewed)
+        self.toils = 0.6 if reviewed else 0.35  # how much of what is said is about work
         self.trunk = Trunk.founded()
         self.recovery = self.trunk.pen("recovery")
         self.trunk.pens["recovery"] = self.recovery
@@ -39,6 +39,9 @@ class Crowd:
         self.high = self.dice.choice(([], [["admin"], ["admin", "node"]]))  # some fleets have one admin
         for name in ("elm", "ash"):
             self.trunk.admit(name, *self.dice.choice((["node"], *self.high)))
+        if reviewed:
+            self.high = [*self.high, ["reviewer"], ["node", "reviewer"]]
+            self.trunk.admit("bay", "node", "reviewer")
 
     def run(self, epochs: int) -> Trunk:
         for _ in range(epochs):
@@ -98,6 +101,7 @@ class Crowd:
         record = read_record(sign(value, pen.key, pen.ledger_id))
         pen.seq, pen.prev = record.seq, record.id
         self.drafts.append(record)
+        self.toil.drafts.append(record.id)
         return record
 
     def kind_and_body(self, pen: Pen) -> tuple[str, dict[str, Any]]:

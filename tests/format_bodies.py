@@ -14,6 +14,7 @@ _FORMS = {"hex64": "hex64", "hex32": "hex32", "hex16": "hex16", "publicKey": "pu
 _FORMS |= {"log": "log name", "name": "name", "once": "once", "reason": "reason"}
 _FORMS |= {"dagName": "DAG name", "taskName": "task name", "taskPath": "task path", "stepName": "step name"}
 _FORMS |= {"capability": "capability", "task": "task", "step": "step", "rule": "rule"}
+_FORMS |= {"ruleName": "rule name", "namePattern": "pattern"}
 _OF = {"dag.submit": ("task", "step"), "reactor.publish": ("rule",)}
 """Where the objects are defined that bodies hold."""
 
@@ -79,8 +80,10 @@ def _text(schema: dict[str, Any]) -> str:
 
 def _array(schema: dict[str, Any]) -> str:
     size = f"an array of {schema['minItems']} to {schema['maxItems']}"
-    if schema.get("uniqueItems"):
+    if schema.get("uniqueItems") and "enum" in schema["items"]:
         return f"{size} different ones of {_listed(schema['items']['enum'])}"
+    if schema.get("uniqueItems"):
+        return f"{size}, all different, each: {form(schema['items'])}"
     return f"{size}, each: {form(schema['items'])}"
 
 

@@ -33,7 +33,9 @@ def made() -> dict[str, str]:
     """Marker -> the text that belongs behind it."""
     made_of_code = {"bodies": format_bodies.bodies(), "objects": format_bodies.objects()}
     made_of_code |= {"kinds": _kinds(), "tables": _tables()}
-    return made_of_code | {"example": _example(), "fork": _fork(), "work": "\n\n".join(_work_story(work_story()))}
+    stories = {"work": _work_story(work_story()), "review": _review_story(review_story())}
+    told = {name: "\n\n".join(story) for name, story in stories.items()}
+    return made_of_code | {"example": _example(), "fork": _fork()} | told
 
 
 def written(page: str) -> str:
@@ -284,6 +286,51 @@ def _work_story(trunk: Trunk) -> Iterator[str]:
     yield from _verdicts(seven)
     yield "Epoch 8: who holds the lease `leader` claims the command."
     yield _block(_line(eight.judged[0].record))
+    yield from _epoch(eight, seven.seal.state)
+    yield SPACE
+
+
+# The worked review.
+
+
+def review_story() -> Trunk:
+    """Five more epochs: a reviewer comes, two requests are held, one is approved and granted, one waits too long."""
+    trunk = story()
+    oak, elm, ash = trunk.oak, trunk.pens["elm"], trunk.pens.setdefault("ash", trunk.pen("ash"))
+    admit = oak.write("node.admit", name="ash", key=ash.key.public.text, roles=["reviewer"])
+    rule = {"rule": "production", "kinds": ["lease.acquire"], "names": ["prod*"], "approvals": 1, "epochs": 2}
+    trunk.seal(ash.hello(), admit, oak.write("review.require", **rule))
+    asks = [_ask(elm, lease) for lease in ("prod-db", "prod-web", "test")]
+    trunk.seal(*asks)
+    mine = elm.write("lease.release", lease="test", session="s", record=asks[2].id, token=trunk.ledger.state.epoch)
+    trunk.seal(mine, ash.write("review.approve", records=[asks[0].id]))
+    trunk.seal(elm.write("event.publish", topic="t", type="tick", payload=None))
+    early = _ask(elm, "prod-web")
+    trunk.seal(early, ash.write("review.approve", records=[early.id]), by=elm)
+    return trunk
+
+
+def _ask(pen: Pen, lease: str) -> Record:
+    return pen.write("lease.acquire", lease=lease, session="s", ttl_ms=60_000, until=20)
+
+
+def _review_story(trunk: Trunk) -> Iterator[str]:
+    four, five, six, seven, eight = whole(trunk).spine.chain[3:]
+    yield "Epoch 4 takes in ash's hello, its admission, and the rule:"
+    yield _block(*(_line(item.record) for item in four.judged))
+    yield from _verdicts(four)
+    yield "Epoch 5: elm asks for three leases. The rule fits two of them. It grants 2 epochs, so they wait up to epoch 7:"
+    yield _block(*(_line(item.record) for item in five.judged))
+    yield from _verdicts(five)
+    yield "Epoch 6: ash approves the first one, which has its turn there and is granted with token 6; elm gives one back."
+    yield _block(*(_line(item.record) for item in six.judged if not item.again))
+    yield from _epoch(six, five.seal.state)
+    yield (
+        "Epoch 7 takes in an event of elm's. As epoch 8 opens, the other request is too late. Elm asks once more, and this time "
+        "ash's approval is in the same epoch: where the second one of the two stands, elm is granted the lease."
+    )
+    yield _block(*(_line(item.record) for item in (*seven.judged, *eight.judged) if not item.again))
+    yield from _verdicts(seven)
     yield from _epoch(eight, seven.seal.state)
     yield SPACE
 

@@ -40,7 +40,7 @@ class Fork:
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
-        self.crowd = Crowd(seed)
+        self.crowd = Crowd(seed, reviewed=seed % 3 == 2)
         self.crowd.toils = self.dice.choice((0.2, 0.9))
         for name in ("fir", "yew")[: self.dice.randrange(3)]:
             self.crowd.trunk.admit(name)
@@ -56,7 +56,7 @@ class Fork:
     def side(self) -> Crowd:
         side = copy.copy(self.crowd)
         side.dice, side.secrets = random.Random(self.dice.random()), dict(self.crowd.secrets)
-        side.toil = Toil(side.dice)
+        side.toil = Toil(side.dice, reviewed=self.crowd.toil.reviewed)
         side.trunk = format_page.at_another_hub(self.crowd.trunk)
         side.recovery = side.trunk.pens["recovery"]
         return side

@@ -432,7 +432,7 @@ def _old_snapshot(yard: Yard) -> None:
 
 def _rubbish(yard: Yard) -> None:
     os.kill(standby_pid(yard), signal.SIGKILL)
-    (yard.path / FOLDER / "snapshot.json").write_bytes(b'{"version":"0.3.0","trunk":[]}')
+    (yard.path / FOLDER / "snapshot.json").write_bytes(b'{"version":"0.0.1","trunk":[]}')
 
 
 def _stranger(yard: Yard) -> None:

@@ -32,6 +32,7 @@ KINDS = {
     *("task.receipt", "task.finish", "task.retry", "task.skip", "task.assign"),
     *("command.issue", "command.finish", "command.cancel", "reactor.publish"),
     *("work.offer", "breaker.open", "breaker.reset"),
+    *("review.require", "review.lift", "review.approve", "review.reject", "review.allow"),
 }
 MAPS = ("/heads", "/proofs", "/limits")
 FILES = {name: json.loads((ROOT / "schemas" / f"{name}.json").read_text("ascii")) for name in NAMES}

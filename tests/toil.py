@@ -14,6 +14,7 @@ from orxaq_mesh.kinds.dag import steps_of
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.kinds.reactor import body_of, reactors
 from orxaq_mesh.kinds.work import COMMAND, TASK, may_do, origin, work
+from tests import reviews
 
 Body = dict[str, Any]
 NAMES = ("oak", "elm", "ash", "fir", "nobody")
@@ -24,18 +25,25 @@ ACTS = {
     "claim": 16, "carry": 40, "leave": 3, "take": 4, "offer": 5, "breaker": 3, "submit": 4, "part": 4, "cancel": 1,
     "hand": 8, "issue": 5, "recall": 1, "react": 5, "publish": 6, "mapping": 2, "stray": 2,
 }  # fmt: skip
+REVIEWS = {"review": 60}
 
 
 class Toil:
-    """Wishes of all the nodes of one fleet."""
+    """Wishes of all the nodes of one fleet.
 
-    def __init__(self, dice: random.Random) -> None:
-        self.dice = dice
+    Attributes:
+        reviewed: there are rules of reviews, too. drafts: the ids of records that may not be sealed yet.
+    """
+
+    def __init__(self, dice: random.Random, *, reviewed: bool = False) -> None:
+        self.dice, self.reviewed = dice, reviewed
+        self.drafts: list[str] = []
         self.told: list[str] = ["ab" * 32]
         self.version = 0
 
     def wish(self, state: State, who: str) -> tuple[str, Body]:
-        act = self.dice.choices(list(ACTS), list(ACTS.values()))[0]
+        acts = ACTS | REVIEWS if self.reviewed else ACTS
+        act = self.dice.choices(list(acts), list(acts.values()))[0]
         if work(state).breaker.since and self.chance(0.15):
             act = "breaker"
         kind, body = getattr(self, act)(state, who)
@@ -270,6 +278,9 @@ class Toil:
             "rules": rules,
         }
 
+    def review(self, state: State, who: str) -> tuple[str, Body]:
+        return reviews.wish(self.dice, state, who, self.drafts[-6:] or self.told[-3:])
+
     def stray(self, state: State, who: str) -> tuple[str, Body]:
         """Somebody comes, goes, or changes what it may."""
         if self.chance(0.3):
@@ -279,7 +290,9 @@ class Toil:
         if self.chance(0.3):
             return "node.revoke", {"log": log, "reason": "x"}
         member = known.by_log[log]
-        roles = self.dice.choice((["node"], ["admin"], ["node"], ["observer"]))
+        some = (["node"], ["admin"], ["node"], ["observer"])
+        some += (["node", "reviewer"], ["reviewer"]) if self.reviewed else ()
+        roles = self.dice.choice(some)
         return "node.admit", {"name": member.name, "key": member.key, "roles": roles}
 
 

@@ -20,6 +20,7 @@ from orxaq_mesh.kinds.reactor import body_of, reactors
 from orxaq_mesh.kinds.work import owner, work
 from orxaq_mesh.record import NOTHING, canonical
 from orxaq_mesh.schema import read_record
+from tests import reviews
 from tests.builder import AT, Pen, secret
 from tests.toil import Toil, bent
 
@@ -33,27 +34,34 @@ FINAL = {"succeeded", "noop", "refused", "skipped"}
 
 
 class Twins:
-    """One random history, judged twice."""
+    """One random history, judged twice; `reviewed`: with rules of reviews."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, reviewed: bool = False) -> None:
         self.dice = random.Random(seed)
         self.ours, self.theirs = kinds.new_state(), judging.State()
         self.epoch = 1
         self.hit: Counter[tuple[str, ...]] = Counter()
         self.pens = {name: Pen(name) for name in ("oak", "elm", "ash", "fir")}
         self.spare = 0
-        self.toil = Toil(self.dice)
+        self.toil = Toil(self.dice, reviewed=reviewed)
+        self.later: list[bytes] = []
         oak, recovery = self.pens["oak"], secret("recovery").public.text
         self.say(oak, "node.found", {"name": "oak", "key": oak.key.public.text, "recovery": recovery})
         for name, roles in (("elm", ["node"]), ("ash", ["admin", "node"]), ("fir", ["node"])):
             self.say(oak, "node.admit", {"name": name, "key": self.pens[name].key.public.text, "roles": roles})
+        for name, roles in (("yew", ["reviewer"]), ("elm", ["node", "reviewer"])) if reviewed else ():
+            pen = self.pens.setdefault(name, Pen(name))
+            self.say(oak, "node.admit", {"name": name, "key": pen.key.public.text, "roles": roles})
 
     def run(self, epochs: int) -> Twins:
         for _ in range(epochs):
             self.open()
             for _ in range(self.dice.choice((1, 2, 3, 6, 12))):
                 self.wish(self.pen())
+                if self.later and self.dice.random() < 0.3:
+                    self.judged(self.later.pop(0))
             assert self.of_ours() == self.of_theirs()
+            assert reviews.told(self.ours) == reviews.told_by_verifier(self.theirs.review)
         return self
 
     def of_ours(self) -> list[Any]:
@@ -91,12 +99,17 @@ class Twins:
 
     def pen(self) -> Pen:
         """Somebody who may write, and now and then somebody who may not any more."""
-        able = [pen for pen in self.pens.values() if node.may_write(self.ours, pen.name)]
+        able = [pen for pen in self.pens.values() if self.may_speak(pen)]
         return self.dice.choice(able if able and self.dice.random() < 0.98 else list(self.pens.values()))
 
-    def open(self) -> None:
-        """The next epoch, or one far ahead; now and then it begins with a suspension, or on copies and snapshots."""
-        self.epoch += self.dice.choice((1, 1, 1, 20))
+    def may_speak(self, pen: Pen) -> bool:
+        member = members(self.ours).by_log.get(pen.log)
+        reviewer = self.toil.reviewed and member is not None and member.admitted and node.REVIEWER in member.roles
+        return reviewer or node.may_write(self.ours, pen.name)
+
+    def open(self, step: int = 0) -> None:
+        """The next epoch, or one far ahead, or so many further; now and then it begins with a suspension, or on copies and snapshots."""
+        self.epoch += step or self.dice.choice((1, 1, 1, 20))
         known = members(self.ours).by_log
         suspended = []
         if self.dice.random() < 0.02:
@@ -106,7 +119,7 @@ class Twins:
             kinds.suspend(self.ours, log, Moment(self.epoch))
         for family in kinds.FAMILIES:
             family.open_epoch(self.ours, Moment(self.epoch))
-        self.theirs.open(self.epoch, suspended)
+        self.turns(self.theirs.open(self.epoch, suspended))
         self.ours.epoch = self.epoch
         lot = self.dice.random()
         if lot < 0.05:
@@ -123,19 +136,39 @@ class Twins:
                 self.pens[pen.name] = Pen(pen.name, new)
             return
         odd = bent(body, self.dice) if self.dice.random() < 0.04 else body
-        self.say(pen, kind, odd if type(odd) is dict else body)
+        line = self.line(pen, kind, odd if type(odd) is dict else body)
+        if self.toil.reviewed and self.dice.random() < 0.15:
+            self.later.append(line)
+            self.toil.drafts.append(lines.sha256(line))
+        else:
+            self.judged(line)
 
     def say(self, pen: Pen, kind: str, body: dict[str, Any]) -> tuple[str, ...]:
         """One record at its place, judged by both."""
+        return self.judged(self.line(pen, kind, body))
+
+    def line(self, pen: Pen, kind: str, body: dict[str, Any]) -> bytes:
         pen.seq += 1
         value = {"at": AT, "body": body, "kind": kind, "node": pen.log, "prev": NOTHING, "seq": pen.seq, "v": 1}
         value |= {"seen": {"epoch": self.epoch - 1, "seal": NOTHING}, "sig": NO_SIGNATURE}
-        line = canonical(value)
+        return canonical(value)
+
+    def judged(self, line: bytes) -> tuple[str, ...]:
         record = read_record(line)
         mine = kinds.apply(self.ours, record, Moment(self.epoch))
         other = self.theirs.apply(lines.Record(line), self.epoch)
         assert list(mine) == other, (line.decode(), record.flaw)
         if mine.outcome == "applied":
             self.toil.told.append(record.id)
-        self.hit[kind, *mine] += 1
+        self.hit[record.kind, *mine] += 1
+        self.turns(self.theirs.turns(self.epoch))
         return mine
+
+    def turns(self, theirs: list[Any]) -> None:
+        """What was held and has its turn here, by both."""
+        again = list(kinds.judged_again(self.ours, Moment(self.epoch)))
+        assert [(record.id, list(verdict)) for record, verdict in again] == [
+            (one.id, verdict) for one, verdict in theirs
+        ]
+        for record, verdict in again:
+            self.hit["again", record.kind, *verdict] += 1

@@ -107,6 +107,10 @@ def _decide(kind: str, which: list[str], reason: str | None, done: str) -> None:
     if len(found) > 64:
         raise Usage(f"{len(found)} records are too many for one record", hint="name at most 64 at a time")
     ids = [proposal.record for proposal in found]
+    me = call().mesh().identity().node
+    if kind == "review.reject" and (loose := [p for p in found if p.state == "proposed" and p.node != me]):
+        what = f"{loose[0].record[:SHORT]} lies in the outbox of {loose[0].node}, and has no effect as long as nobody approves it"
+        raise Usage(what, hint=f"close its pull request; on {loose[0].node}: mesh reject {loose[0].record[:SHORT]}")
     answer = call().mesh().ask(kind, {"records": ids, **({"reason": reason} if reason else {})}, **call().deed)
     about = {"records": ids, "proposals": [_value(proposal) for proposal in found]}
     words = f"{len(ids)} record{'s' if len(ids) != 1 else ''} {'would be ' if call().dry_run else ''}{done}"

@@ -35,6 +35,7 @@ class Proposal(NamedTuple):
         lacking: how many approvals it still needs.
         approved: who gave theirs.
         text: what it would do.
+        of: the id of the record that it is a part of; "" else.
     """
 
     record: str
@@ -47,6 +48,7 @@ class Proposal(NamedTuple):
     lacking: int
     approved: tuple[str, ...]
     text: str
+    of: str
 
 
 def proposals(ledger: Ledger) -> list[Proposal]:
@@ -70,7 +72,19 @@ def _proposal(
     item = Judged(record, ledger.next_epoch, Verdict(HELD, "REVIEW-1"))
     (sentence,) = sentences(now, now, [item], sealed=False)
     node, lacks = name_of(now, record), review.lacking(now, record)
-    return Proposal(record.id, record.log, node, record.kind, state, epoch, until, lacks, approved, text(sentence))
+    return Proposal(
+        record.id,
+        record.log,
+        node,
+        record.kind,
+        state,
+        epoch,
+        until,
+        lacks,
+        approved,
+        text(sentence),
+        str(record.body["record"]) if record.kind == "dag.part" else "",
+    )
 
 
 def named(found: list[Proposal], word: str) -> Proposal:
@@ -84,6 +98,11 @@ def named(found: list[Proposal], word: str) -> Proposal:
         what = "several records" if fits else "no record"
         raise Usage(f"{what} that waits has an id that begins with {word[:64]!a}", hint="mesh proposals")
     return fits[0]
+
+
+def with_parts(found: list[Proposal], chosen: Proposal) -> list[Proposal]:
+    """A proposal, and those of the same author that belong to it: the further parts of a DAG."""
+    return [chosen, *(other for other in found if other.of == chosen.record and other.log == chosen.log)]
 
 
 def in_pull_request(

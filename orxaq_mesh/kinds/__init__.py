@@ -33,6 +33,7 @@ from orxaq_mesh.kinds.base import (
 )
 from orxaq_mesh.record import Record, Value, canonical, line_id
 from orxaq_mesh.rules import LAWS, Rule
+from orxaq_mesh.schema import fits_body
 
 FAMILIES = cast("tuple[Family, ...]", (node, review, work, lease, reactor, dag, command, event))
 
@@ -97,9 +98,11 @@ def apply(state: State, record: Record, moment: Moment) -> Verdict:
                 family.gone(state, bearer.name, moment)
         if verdict.outcome == APPLIED:
             _remember(state, record, moment, verdict)
+        if record.kind.startswith("node."):
+            _let_down(state)
     if verdict.outcome != HELD:
         review.forget(state, record.id)
-    if member := members.get(record.log):
+    if (member := members.get(record.log)) and not review.is_being_judged(state, record):
         member.at = record.at
         member.seen = max(member.seen, record.seen_epoch)
     return verdict
@@ -111,12 +114,20 @@ def judged_again(state: State, moment: Moment) -> Iterator[tuple[Record, Verdict
         yield record, verdict or apply(state, record, moment)
 
 
+def _let_down(state: State) -> None:
+    """LIVE: what is held is refused where its author may write such a thing no longer; its place is free again."""
+    for record in review.held_records(state):
+        if (no := node.standing(state, record, KINDS[record.kind])) and no.rule == "NODE-3":
+            review.withdraw(state, record.id, "NODE-3")
+
+
 def suspend(state: State, log: str, moment: Moment) -> None:
     """A key that signed two histories loses its standing here, and its node's leases are freed (laws PREFIX, LIVE)."""
     member = node.suspend(state, log)
     if member is not None:
         for family in FAMILIES:
             family.gone(state, member.name, moment)
+        _let_down(state)
 
 
 def _remember(state: State, record: Record, moment: Moment, verdict: Verdict) -> None:
@@ -160,8 +171,11 @@ def propose(state: State, name: str, kind: str, wish: Value) -> Value:
     body = FAMILY_OF[kind].propose(state, name, kind, wish)
     if not KINDS[kind].until:
         return body
+    asked = {"until": state.epoch + UNTIL_EPOCHS, **body}
+    if "until" in body or not fits_body(kind, asked):
+        return asked
     _, epochs = review.needed(state, node.members(state).named(name), kind, body)
-    return {"until": state.epoch + (epochs or UNTIL_EPOCHS), **body}
+    return {**asked, "until": state.epoch + (epochs or UNTIL_EPOCHS)}
 
 
 def asks_for_reviews(state: State) -> bool:
@@ -169,20 +183,21 @@ def asks_for_reviews(state: State) -> bool:
     return bool(review.reviews(state).needs)
 
 
-def _too_late(until: int | None) -> str:
-    return "it waited too long for its approval" if until is None else f"it was to be sealed by epoch {until}"
-
-
 _WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
     "RULES": lambda record: (f"rules 1 do not judge this record: {record.flaw}", "mesh explain RULES"),
     "NODE-3": lambda record: ("this node is not admitted, or its role does not allow it", "mesh status"),
-    "UNTIL": lambda record: (_too_late(record.body.get("until")), "ask again"),
+    "UNTIL": lambda record: (_too_late(record), "ask again"),
     "ONCE": lambda record: (f"the key {record.body.get('once')} was used before", "use another --key"),
     "SEEN": lambda record: ("it names an older seal than the record before it did", "mesh doctor"),
 }
 
 
 _OF_REVIEW = frozenset(rule.id for rule in review.RULES)
+
+
+def _too_late(record: Record) -> str:
+    until = record.body.get("until")
+    return f"it was to be sealed by epoch {until}" if until else "nobody approved it in time"
 
 
 def words(state: State, record: Record, verdict: Verdict) -> Words:

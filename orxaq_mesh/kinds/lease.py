@@ -197,18 +197,20 @@ def _names_own_place(state: State, record: Record, moment: Moment) -> bool:
 
 
 def _names_own_proposal(state: State, record: Record, moment: Moment) -> bool:
-    asked = _proposed(state, node.name_of(state, record), record.body["lease"], record.body["session"])
-    return bool(asked == record.body["record"])
+    asked = review.reviews(state).held.get(record.body["record"])
+    who, body = node.name_of(state, record), record.body
+    return asked is not None and _is_request(state, asked.record, who, body["lease"], body["session"])
+
+
+def _is_request(state: State, asked: Record, who: str, name: str, session: object) -> bool:
+    same = asked.kind.startswith("lease.") and (asked.body["lease"], asked.body["session"]) == (name, session)
+    return same and node.name_of(state, asked) == who
 
 
 def _proposed(state: State, who: str, name: str, session: object) -> str | None:
     """The id of a session's request for a lease that waits for an approval."""
-    for id_, held in review.reviews(state).held.items():
-        body = held.record.body
-        same = held.record.kind.startswith("lease.") and (body["lease"], body["session"]) == (name, session)
-        if same and node.name_of(state, held.record) == who:
-            return id_
-    return None
+    asked = (one for one in review.held_records(state) if _is_request(state, one, who, name, session))
+    return next((record.id for record in asked), None)
 
 
 def _free(state: State, record: Record, moment: Moment) -> bool:

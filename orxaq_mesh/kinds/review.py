@@ -3,8 +3,9 @@
 Knows: the rules that name what needs an approval, the records that are held and the approvals that came before them,
 texts that look like credentials and are none.
 Knows not: what a held record asks for (its own family judges it once it may be), pull requests, branches.
-Laws: LIVE (nothing that frees or ends something is ever held; what waits is bounded and ends), PREFIX (a verdict
-`held` stays in its epoch; the record is judged once more in the epoch of its approval), UNTIL.
+Laws: LIVE (nothing that frees or ends something is ever held; what waits is bounded and ends, at the latest with its
+author's standing), PREFIX (a verdict `held` stays in its epoch; the record is judged once more in the epoch of its
+approval), UNTIL.
 
     epoch 40  ash requires 1 approval for lease.acquire of deploy
     epoch 41  elm acquires deploy                     held
@@ -47,7 +48,7 @@ WAIT_EPOCHS = 10_000
 """So many epochs a held record waits for its approval, unless its rule says otherwise."""
 MAX_RULES, MAX_ALLOWED = 64, 1024
 MAX_HELD, MAX_HELD_EACH = 1024, 128
-MAX_GIVEN = 4096
+MAX_GIVEN_EACH = 4096
 _CLAIMS = ("task:", "command:")
 
 KINDS = (
@@ -64,8 +65,9 @@ RULES = (
         "What needs an approval is held",
         "An admin's rule names kinds, and where it likes names and roles; a record that it fits, and that too few "
         "reviewers have approved, has no effect: it is held. It is judged where the last approval that it needs is "
-        "sealed, or refused (UNTIL) at the first epoch after its `until`; a kind without one waits as many epochs as "
-        "the rule says. What the recovery key signs, a claim of work, and what a reactor makes are never held.",
+        "sealed; or refused (UNTIL) when its own `until` or the epochs that the rule grants have passed, or (NODE-3) "
+        "where its author loses the right to write it. What the recovery key signs, a claim of work, and what a "
+        "reactor makes are never held.",
         "Four eyes on a deploy must hold on every machine, also where the host's merge button was pressed.",
         "mesh policy require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
     ),
@@ -95,8 +97,8 @@ RULES = (
     Rule(
         "REVIEW-5",
         "What waits for an approval is bounded",
-        "At most 64 rules are in force, 1,024 records held, 128 of one node, 4,096 approvals kept for records that are "
-        "not there yet, and 1,024 texts allowed; what is beyond is refused.",
+        "At most 64 rules are in force, 1,024 records held, 128 of one node, 4,096 approvals of one reviewer kept for "
+        "records that are not there yet, and 1,024 texts allowed; what is beyond is refused.",
         "Nobody can fill every laptop's memory with what waits (law LIVE).",
         "The 129th proposal of one node is refused until one of the others is decided.",
     ),
@@ -104,7 +106,7 @@ RULES = (
 
 
 class Need(NamedTuple):
-    """One rule: which records need how many approvals, and how many epochs they wait where they name no `until`.
+    """One rule: which records need how many approvals, and how many epochs they wait at most.
 
     A name that ends in `*` stands for all that begin so; without names, or roles, every one fits. A role fits who has
     no other roles than those named.
@@ -165,7 +167,8 @@ def names_of(body: Value) -> Iterator[str]:
 
 
 def _fits(need: Need, kind: str, body: Value, roles: tuple[str, ...]) -> bool:
-    if kind not in need.kinds or (need.roles and not set(roles) <= set(need.roles)):
+    named = kind in need.kinds or (kind == "dag.part" and "dag.submit" in need.kinds)  # its tasks are the DAG's, too
+    if not named or (need.roles and not set(roles) <= set(need.roles)):
         return False
     return not need.names or any(_matches(pattern, name) for name in names_of(body) for pattern in need.names)
 
@@ -212,16 +215,17 @@ def lacking(state: State, record: Record) -> int:
 
 def verdict_of(state: State, record: Record) -> Verdict:
     """What comes of a record that waits: it is held, where there is room."""
-    held = reviews(state).held.values()
-    if len(held) >= MAX_HELD or sum(other.record.log == record.log for other in held) >= MAX_HELD_EACH:
+    held, author = reviews(state).held.values(), node.name_of(state, record)
+    if len(held) >= MAX_HELD or sum(node.name_of(state, one.record) == author for one in held) >= MAX_HELD_EACH:
         return Verdict(REFUSED, "REVIEW-5")
     return Verdict(HELD, "REVIEW-1")
 
 
 def hold(state: State, record: Record, moment: Moment) -> None:
-    """Keep a record until it is approved, rejected or too late."""
+    """Keep a record until it is approved, rejected or too late. It ends, whatever its author wrote (law LIVE)."""
     part, (approvals, epochs) = reviews(state), _needed(state, record)
-    until = record.body.get("until", moment.epoch + epochs)
+    last = moment.epoch + epochs
+    until = min(record.body.get("until", last), last)
     _, approved = part.given.pop(record.id, (0, ()))
     part.held[record.id] = Held(record, moment.epoch, approvals, until, approved)
 
@@ -239,6 +243,11 @@ def is_being_judged(state: State, record: Record) -> bool:
 def is_held(state: State, record_id: str) -> bool:
     """Whether the record of this id waits for an approval."""
     return record_id in reviews(state).held
+
+
+def held_records(state: State) -> list[Record]:
+    """The records that wait for an approval, in the order in which they came."""
+    return [held.record for held in reviews(state).held.values()]
 
 
 def withdraw(state: State, record_id: str, rule: str) -> None:
@@ -264,8 +273,9 @@ def _by_its_author(state: State, record: Record, moment: Moment) -> bool:
 
 
 def _too_many_given(state: State, record: Record, moment: Moment) -> bool:
-    part = reviews(state)
-    return len(part.given.keys() | set(record.body["records"])) > MAX_GIVEN
+    part, name = reviews(state), node.name_of(state, record)
+    early = {id_ for id_ in record.body["records"] if id_ not in part.held}
+    return bool(early) and len(early.union(id_ for id_, (_, by) in part.given.items() if name in by)) > MAX_GIVEN_EACH
 
 
 def _none_held(state: State, record: Record, moment: Moment) -> bool:
@@ -413,19 +423,20 @@ def open_epoch(state: State, moment: Moment) -> None:
 
 
 def gone(state: State, node: str, moment: Moment) -> None:
-    """What a node that lost its standing proposed is refused where it is approved, or too late (NODE-3, UNTIL)."""
+    """What a node proposed that may not write it any more is refused there and then: see `kinds`, which knows roles."""
 
 
 def propose(state: State, node: str, kind: str, wish: Value) -> Value:
     """Records are named by their whole ids, or by so much of one as fits one held record alone."""
-    if kind not in ("review.approve", "review.reject"):
+    named = wish.get("records")
+    if kind not in ("review.approve", "review.reject") or not isinstance(named, list):
         return wish
-    return {**wish, "records": [_whole(state, prefix) for prefix in wish["records"]]}
+    return {**wish, "records": [_whole(state, prefix) for prefix in named]}
 
 
-def _whole(state: State, prefix: str) -> str:
-    if len(prefix) == 64:
-        return prefix
+def _whole(state: State, prefix: Any) -> Any:
+    if not isinstance(prefix, str) or len(prefix) == 64:
+        return prefix  # its form is the schema's matter
     found = [id_ for id_ in reviews(state).held if id_.startswith(prefix)]
     if len(found) != 1:
         count = "several records" if found else "no record"

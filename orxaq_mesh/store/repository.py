@@ -107,6 +107,18 @@ class Repository:
         """Whether history is cut off here (trap B15)."""
         return self._answer("rev-parse", "--is-shallow-repository").out.strip() == b"true"
 
+    def is_cut_between(self, one: Oid, other: Oid) -> bool:
+        """Whether history is cut off where only one of two commits reaches: a later merge base may lie beyond (B15)."""
+        if not self.is_shallow():
+            return False
+        cut = self._answer("rev-parse", "--git-path", "shallow").out.decode("utf-8", "surrogateescape").rstrip("\n")
+        try:
+            ends = set((self.git_dir / cut).read_text("ascii").split())
+        except (OSError, ValueError):
+            return True
+        ran = self._run("rev-list", f"{one}...{other}")
+        return not ran.good or not ends.isdisjoint(ran.out.decode("ascii").split())
+
     def changes(self, old: Oid | None, new: Oid, only: Wanted | None = None) -> Iterator[Change | Flaw]:
         """What differs between two commits: the ledger's files as `Store.changes` tells, then what stands beside it.
 

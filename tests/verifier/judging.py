@@ -6,6 +6,7 @@ from typing import Any
 
 from lines import BODIES, ROLES, ZEROS, Record, Seal, sha256
 from reacting import Reactors, is_sound
+from reviewing import Review
 from signatures import log_of, sound
 from working import Work, is_claim, no, yes
 
@@ -56,7 +57,7 @@ class State:
         self.members: dict[str, Member] = {}
         self.bearers: dict[str, str] = {}
         self.leases: dict[str, Lease] = {}
-        self.work, self.reactors = Work(self.leases), Reactors()
+        self.work, self.reactors, self.review = Work(self.leases), Reactors(), Review()
 
     def last(self, log: str) -> tuple[int, str]:
         """(seq, id) of the record behind which a log goes on."""
@@ -66,16 +67,20 @@ class State:
         member = self.members.get(log)
         return member if member and member.standing == "admitted" else None
 
-    def open(self, epoch: int, suspended: list[str]) -> None:
+    def open(self, epoch: int, suspended: list[str]) -> list[tuple[Record, list[str]]]:
+        """8. What comes before an epoch's first record, and the verdicts of the turns that are taken then."""
         for log in sorted(suspended):
             member = self.members[log]
             member.standing = "suspended"
             self.bearers.pop(member.name, None)
             self.bereave(member.name, epoch)
+            self.let_down()
         for lease in self.leases.values():
             if not lease.holder and lease.queue and lease.token < epoch:
                 lease.vacate(epoch)
         self.reactors.open(epoch)
+        self.review.open(epoch)
+        return self.turns(epoch)
 
     def close(self, seal: Seal, judged: list[tuple[Record, list[str]]]) -> None:
         """11. The digest."""
@@ -85,31 +90,50 @@ class State:
 
     # 9. Judging.
 
-    def apply(self, record: Record, epoch: int) -> list[str]:
-        verdict = self.gate(record, epoch) or RULES[record.kind](self, record, epoch)
+    def turns(self, epoch: int) -> list[tuple[Record, list[str]]]:
+        """The turns that are taken here, with their verdicts."""
+        return [(record, verdict or self.apply(record, epoch, True)) for record, verdict in self.review.turns()]
+
+    def let_down(self) -> None:
+        down = [id_ for id_, one in self.review.held.items() if not self.may_write(one.record)]
+        self.review.come(down, no("NODE-3"))
+
+    def may_write(self, record: Record) -> bool:
+        member = self.admitted(record.log)
+        return member is not None and bool(member.roles & ROLES[record.kind])
+
+    def apply(self, record: Record, epoch: int, again: bool = False) -> list[str]:
+        verdict = self.gate(record, epoch, again) or RULES[record.kind](self, record, epoch)
         body, member = record.body, self.members.get(record.log)
+        if verdict[0] == "held" and member:
+            self.review.enter(record, member.name, member.roles, epoch)
         if verdict[0] == "applied":
             if "under" in body and body["under"]["lease"] in self.leases:
                 self.leases[body["under"]["lease"]].last = record.id
             if "once" in body and ROLES[record.kind] and member:
                 self.once.add((member.name, body["once"]))
+            if record.kind.startswith("node."):
+                self.let_down()
+        self.review.early.pop(record.id, None)
         if member:
             member.seen = max(member.seen, record.seen)
         return verdict
 
-    def gate(self, record: Record, epoch: int) -> list[str] | None:
+    def gate(self, record: Record, epoch: int, again: bool) -> list[str] | None:
         if record.flaw:
             return no("RULES")
         body, roles, member = record.body, ROLES[record.kind], self.members.get(record.log)
         if roles:
-            if not member or member.standing != "admitted" or not member.roles & roles:
+            if not member or not self.may_write(record):
                 return no("NODE-3")
-            if record.seen < member.seen:
+            if not again and record.seen < member.seen:
                 return no("SEEN")
             if "once" in body and (member.name, body["once"]) in self.once:
                 return no("ONCE")
             if body.get("until", epoch) < epoch:
                 return no("UNTIL")
+            if not again and (held := self.review.refusal(record, member.name, member.roles)):
+                return held
             if under := body.get("under"):
                 lease = self.leases.get(under["lease"], Lease())
                 if (lease.holder, lease.session, lease.token) != (member.name, under["session"], under["token"]):
@@ -244,10 +268,15 @@ class State:
         return yes("LEASE-6", "renewed")
 
     def _release(self, record: Record, epoch: int, lease: Lease, place: Any, mine: bool, token: Any) -> list[str]:
-        named = record.body["record"]
-        if any((other["record"], other["node"]) == (named, place["node"]) for other in lease.queue):
+        named, node = record.body["record"], place["node"]
+        if any((other["record"], other["node"]) == (named, node) for other in lease.queue):
             lease.queue = [other for other in lease.queue if other["record"] != named]
             return yes("LEASE-7", "withdrawn")
+        held = self.review.held.get(named)
+        if held and held.author == node and held.record.kind in ("lease.acquire", "lease.take"):
+            if all(held.record.body[key] == record.body[key] for key in ("lease", "session")):
+                self.review.come([named], no("LEASE-7"))
+                return yes("LEASE-7", "withdrawn")
         if not mine or token != lease.token or named != lease.record:
             return FENCED
         self.vacate(record.body["lease"], epoch)
@@ -298,6 +327,10 @@ class State:
         bearers = [self.members[log] for log in self.bearers.values()]
         return {bearer.name for bearer in bearers if {"admin", "node"} & bearer.roles}
 
+    def of_review(self, record: Record, epoch: int) -> list[str]:
+        member = self.members[record.log]
+        return self.review.judge(record, member.name, member.roles, epoch)
+
     def do_work(self, record: Record, epoch: int) -> list[str]:
         if record.kind == "command.issue" and (verdict := self.reactors.verdict(record)):
             return verdict
@@ -315,4 +348,5 @@ RULES: dict[str, Any] = {kind: State.lease for kind in BODIES if kind.startswith
 RULES |= {"node.found": State.found, "node.hello": State.hello, "node.admit": State.admit}
 RULES |= {"node.revoke": State.revoke, "node.rotate": State.rotate, "event.publish": State.publish}
 RULES |= {"reactor.publish": State.map}
+RULES |= {kind: State.of_review for kind in BODIES if kind.startswith("review.")}
 RULES |= {kind: State.do_work for kind in BODIES if kind not in RULES}

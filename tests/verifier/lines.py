@@ -32,6 +32,7 @@ FORMS = {
     "task name": r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}",
     "step name": r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}",
     "capability": r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
+    "pattern": r"(?=.{1,101}\Z)[A-Za-z0-9][A-Za-z0-9._:@/-]*[*]?",
     "task path": r"(?=.{1,91}\Z)[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*",
     "key": r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}",
     "sig": r"[A-Za-z0-9+/]{85}[AQgw]==",
@@ -102,6 +103,12 @@ def among(*values: str) -> Any:
     return lambda value: isinstance(value, str) and value in values
 
 
+def unlike(least: int, most: int, form: Any) -> Any:
+    """An array of so many different texts."""
+    fit = many(least, most, form)
+    return lambda value: fit(value) and len(set(value)) == len(value)
+
+
 # 3 to 5. What records, bodies and seals look like.
 
 ENVELOPE = {
@@ -139,12 +146,17 @@ TASK = {
 }  # fmt: skip
 GIVE = {"command?": ANY, "event?": ANY}
 RULE = {"on": {"topic?": "name", "type?": "name"}, "give": GIVE, "else?": GIVE, "under?": "name", "where?": ANY}
+REVIEWABLE = among(
+    "breaker.reset", "command.issue", "dag.part", "dag.submit", "event.publish", "lease.acquire", "lease.take",
+    "node.admit", "reactor.publish", "review.allow", "review.lift", "review.require", "task.assign", "task.retry",
+    "task.skip", "work.offer",
+)  # fmt: skip
+A_ROLE = among("admin", "node", "observer", "reviewer")
 NEWCOMER = {"key": "key", "name": "node name", "once?": "once"}
 BODIES: dict[str, Any] = {
     "node.found": {**NEWCOMER, "recovery": "key"},
     "node.hello": NEWCOMER,
-    "node.admit": {**NEWCOMER, "roles": lambda value: isinstance(value, list) and 1 <= len(value) <= 3
-                   and all(value.count(role) == 1 and role in ("admin", "node", "observer") for role in value)},
+    "node.admit": {**NEWCOMER, "roles": unlike(1, 4, A_ROLE)},
     "node.revoke": {"log": "log", "reason": "reason", "once?": "once"},
     "node.rotate": {"key": "key", "once?": "once"},
     "lease.acquire": {**ASK, "watched_ms?": COUNT, "of?": "hex64"},
@@ -154,6 +166,12 @@ BODIES: dict[str, Any] = {
     "lease.break": {"lease": "name", "reason": "reason", "token": TOKEN, "once?": "once"},
     "event.publish": {"topic": "name", "type": "name", "payload": ANY, "once?": "once", "under?": UNDER,
                       "cause?": "hex64", "reaction?": "hex32"},
+    "review.require": {"rule": "dag name", "kinds": unlike(1, 16, REVIEWABLE), "approvals": (1, 8), "once?": "once",
+                       "names?": many(1, 32, "pattern"), "roles?": unlike(1, 4, A_ROLE), "epochs?": (1, 1_000_000)},
+    "review.lift": {"rule": "dag name", "once?": "once"},
+    "review.approve": {"records": unlike(1, 64, "hex64"), "reason?": "reason", "once?": "once"},
+    "review.reject": {"records": unlike(1, 64, "hex64"), "reason?": "reason", "once?": "once"},
+    "review.allow": {"digest": "hex64", **WHY},
     "work.offer": {"capabilities": many(0, 64, "capability"), "slots": (0, 1000), "once?": "once"},
     "breaker.open": WHY,
     "breaker.reset": WHY,
@@ -187,6 +205,8 @@ BODIES: dict[str, Any] = {
 WRITERS = {"admin", "node"}
 ROLES: dict[str, set[str]] = {kind: WRITERS for kind in BODIES if not kind.startswith("node.")}
 ROLES |= {kind: {"admin"} for kind in ("lease.break", "breaker.reset", "reactor.publish")}
+ROLES |= {"review.require": {"admin"}, "review.lift": {"admin"}, "review.reject": WRITERS | {"reviewer"}}
+ROLES |= dict.fromkeys(("review.approve", "review.allow"), {"admin", "reviewer"})
 ROLES |= {"node.found": set(), "node.hello": set(), "node.rotate": WRITERS | {"observer"}}
 ROLES |= {"node.admit": {"admin", "recovery"}, "node.revoke": {"admin", "recovery"}}
 

@@ -135,15 +135,16 @@ class Ledger:
         before = self.states[seal.parent]
         runs = self.runs(before, seal)
         state = copy.deepcopy(before)
-        state.open(seal.epoch, list(seal.proofs))
-        judged = [(record, state.apply(record, seal.epoch)) for record in self.in_order(seal, runs)]
+        judged = state.open(seal.epoch, list(seal.proofs))
+        for record in self.in_order(seal, runs):
+            judged += [(record, state.apply(record, seal.epoch)), *state.turns(seal.epoch)]
         state.close(seal, judged)
         self.states[seal.id], self.judged[seal.id] = state, judged
 
     def in_order(self, seal: Seal, runs: dict[str, list[Record]]) -> list[Record]:
         beneath = set(self.back(seal.parent))
         side = list(takewhile(lambda id_: id_ not in beneath, self.back(seal.over))) if seal.over else []
-        early = [record for id_ in reversed(side) for record, _ in self.judged[id_]]
+        early = dict.fromkeys(record for id_ in reversed(side) for record, _ in self.judged[id_])
         logs = sorted(runs, key=lambda log: sha256((seal.parent + log).encode()))
         rest = [record for log in logs for record in runs[log]]
         first = [record for record in early if record in rest]
