@@ -14,7 +14,7 @@ from orxaq_mesh import kinds
 from orxaq_mesh.effects import Answer, Intent
 from orxaq_mesh.errors import Fenced, MeshFault, Refused, Unreachable
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Once, State, Verdict, work
+from orxaq_mesh.kinds import APPLIED, FENCED, HELD, REFUSED, Once, State, Verdict, review, work
 from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.record import Record, Value
 
@@ -61,6 +61,12 @@ def judged(state: State, item: Judged) -> Answer:
     elif verdict.result in ("queued", "passed", "withdrawn"):
         facts |= {"token": None, "holder_token": facts["token"]}
     return Answer(verdict.outcome, verdict.rule, verdict.result, record.id, what, hint, {**facts, "epoch": epoch})
+
+
+def held(state: State, record: Record) -> Answer:
+    """A record that has no effect before somebody else approved it (REVIEW-1)."""
+    words = kinds.words(state, record, Verdict(HELD, "REVIEW-1"))
+    return Answer(HELD, "REVIEW-1", "", record.id, words.what, words.hint, words.facts)
 
 
 def granted(state: State, held: Lease) -> Answer:
@@ -123,7 +129,11 @@ def refusal(state: State, draft: Record, verdict: Verdict) -> Refused:
 
 def done_before(state: State, name: str, intent: Intent) -> Answer | None:
     """ONCE: what the earlier record with this intent's idempotency key came to, if there is one."""
-    once = state.once.get(f"{name}/{intent.wish['once']}") if "once" in intent.wish else None
+    key = intent.wish.get("once")
+    once = state.once.get(f"{name}/{key}") if key is not None else None
+    if once is None and (waits := review.held_with(state, name, key)) is not None:
+        same = same_request(state, name, intent, waits)
+        return held(state, waits) if same else other_request(intent, waits.kind)
     if once is None:
         return None
     if (once.kind, once.about) != (intent.kind, kinds.about(_filled_in(state, name, intent))):

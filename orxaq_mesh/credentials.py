@@ -13,8 +13,9 @@ Rule: SECRET.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, Final, NamedTuple
 
 from orxaq_mesh.errors import Refused
@@ -75,6 +76,7 @@ _SAID: Final = re.compile(
     r"|bearer[ \t]{1,4}(?P<bearer>[a-z0-9._~+/-]{20,400})"
     r"|authorization[\"']?[:=][ \t]{0,4}basic[ \t]{1,4}(?P<basic>[a-z0-9+/]{12,400})"
 )
+_TOKEN_NUMBER: Final = re.compile(r'"token":[0-9]')
 _FIELD: Final = re.compile(rf"(?:{_NAMES}|token)$", re.IGNORECASE)
 
 _PLACEHOLDER: Final = re.compile(
@@ -101,45 +103,75 @@ _TOLD: Final = 5
 _MAX_PATH: Final = 200
 
 
-def find(value: Any) -> list[Found]:
+def find(value: Any, allowed: Container[str] = ()) -> list[Found]:
     """Every place of a JSON value at which a credential stands, in the value's own order; each with its rule.
 
     Args:
         value: what `orjson.loads` makes. Names of fields are asked too.
+        allowed: sha256 of whole texts of which somebody said that they are none (`review.allow`).
     """
-    found: dict[Found, None] = {}
+    return [found for found, text in _places(value).items() if digest_of(text) not in allowed]
+
+
+def digest_of(text: str) -> str:
+    """By what a text is named without being repeated: the sha256 of its UTF-8, 64 hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _places(value: Any) -> dict[Found, str]:
+    """Each place, and the whole text that stands there."""
+    found: dict[Found, str] = {}
     waiting: list[tuple[str, str, Any]] = [("", "", value)]
     while waiting:
         path, name, here = waiting.pop()
         if isinstance(here, str):
-            found |= dict.fromkeys(Found(path, rule) for rule in _rules(name, here))
+            found |= dict.fromkeys((Found(path, rule) for rule in _rules(name, here)), here)
         elif isinstance(here, dict):
             bad = {key: rules for key in here if (rules := [*_in_text(key)])}
             shown = {key: _under(path, "*" if key in bad else key) for key in here}
-            found |= dict.fromkeys(Found(shown[key], rule) for key, rules in bad.items() for rule in rules)
+            found |= {Found(shown[key], rule): key for key, rules in bad.items() for rule in rules}
             waiting += [(shown[key], key, inner) for key, inner in reversed(here.items())]
         elif isinstance(here, list | tuple):
             waiting += [(_under(path, str(at)), name, here[at]) for at in reversed(range(len(here)))]
-    return list(found)
+    return found
 
 
-def refuse(kind: str, body: Any) -> None:
+def may_stand_in(line: bytes) -> bool:
+    """Whether `find` could find anything in the value behind a JSON line: a quick no, for whoever asks of very many.
+
+    Every word that it looks for stands in the line as it is. A number is none of its business, so neither is a token's.
+    """
+    text = _TOKEN_NUMBER.sub("", line.decode("utf-8", "replace"))
+    return bool(_MAY_BE.search(text) or _MAY_SAY.search(_folded(text)))
+
+
+def _folded(text: str) -> str:
+    return text.replace("\u0130", "I").lower()  # the one letter that lower case makes longer
+
+
+def refuse(kind: str, body: Any, allowed: Container[str] = ()) -> None:
     """Say no to what is about to be signed, if a credential stands in it.
 
     Args:
         kind: of the record.
         body: what it is to say.
+        allowed: see `find`.
 
     Raises:
-        Refused: where each stands, and by which rule that was seen; never what stands there.
+        Refused: where each stands, by which rule that was seen, and its sha256; never what stands there.
     """
-    if not (found := find(body)):
+    places = [(found, digest) for found, text in _places(body).items() if (digest := digest_of(text)) not in allowed]
+    if not places:
         return
-    where = [{"path": _under("body", path)[:_MAX_PATH], "rule": rule} for path, rule in found[:_TOLD]]
-    places = ", ".join(f"{place['path']} ({place['rule']})" for place in where)
-    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-    what = f"a credential stands in this {kind}, at {places}{more}; a ledger is for ever, and for everybody"
-    raise Refused("SECRET", what, hint="name where the secret is kept instead; mesh explain SECRET", found=where)
+    where = [
+        {"path": _under("body", path)[:_MAX_PATH], "rule": rule, "digest": digest}
+        for (path, rule), digest in places[:_TOLD]
+    ]
+    told = ", ".join(f"{place['path']} ({place['rule']})" for place in where)
+    more = f" and {len(places) - _TOLD} more" if len(places) > _TOLD else ""
+    what = f"a credential stands in this {kind}, at {told}{more}; a ledger is for ever, and for everybody"
+    hint = "name where the secret is kept instead; if it is none, a reviewer says so: mesh policy allow"
+    raise Refused("SECRET", what, hint=hint, found=where)
 
 
 def masked(value: Any) -> Any:
@@ -173,7 +205,7 @@ def _in_text(text: str) -> Iterator[str]:
         rule = match.lastgroup or "" if match else ""
         if match and (rule != "url_password" or not _PLACEHOLDER.match(match[rule])):
             yield rule.replace("_", "-")
-    folded = text.replace("\u0130", "I").lower()  # the one letter that lower case makes longer
+    folded = _folded(text)
     for word in _MAY_SAY.finditer(folded):
         said = _SAID.match(folded, word.start())
         if said and (rule := _said(said, text)):

@@ -1,7 +1,8 @@
 """What may be wrong with a node on this machine, and how it is mended.
 
 Knows: git's version, the files of the home, clocks, locks, the hub as it answers now.
-Knows not: printing; no law of the ledger (`inspect.verify`). It changes nothing.
+Knows not: printing; no law of the ledger (`inspect.verify`). It changes nothing, but for an empty commit where a push is
+to be tried.
 
     for finding in examine(mesh):
         finding.level, finding.name, finding.what, finding.mend      # "bad", "key", "others may read ...", "chmod 600 ..."
@@ -9,6 +10,7 @@ Knows not: printing; no law of the ledger (`inspect.verify`). It changes nothing
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -54,9 +56,20 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def examine(mesh: Mesh) -> list[Finding]:
-    """Look at everything, whatever of it fails."""
-    return [finding for check in CHECKS for finding in _guarded(check, mesh)]
+def examine(mesh: Mesh, *, push: bool = False) -> list[Finding]:
+    """Look at everything, whatever of it fails.
+
+    Args:
+        push: try whether the trunk can be moved, by a commit that changes nothing. It is tried anyhow where records wait.
+    """
+    checks = (*CHECKS, _push if push or _waits(mesh) else _no_push)
+    return [finding for check in checks for finding in _guarded(check, mesh)]
+
+
+def _waits(mesh: Mesh) -> bool:
+    with contextlib.suppress(MeshError, OSError):
+        return bool(mesh.status(offline=True)["pending"])
+    return False
 
 
 Check = Callable[["Mesh"], Iterator[Finding]]
@@ -240,6 +253,37 @@ def _next_step(alarm: dict[str, Any]) -> str:
     """The command that an alarm names in its words; else those that say more of the law and the place."""
     named = re.findall(r"mesh (?:node rotate|proof [a-z0-9._-]+)", alarm["reason"])
     return named[-1] if named else f"mesh explain {alarm['law']}; mesh verify"
+
+
+def _no_push(_: Mesh) -> Iterator[Finding]:
+    yield Finding(GOOD, "push", "not tried, for nothing waits: mesh doctor --push tries it")
+
+
+def _push(mesh: Mesh) -> Iterator[Finding]:
+    """Whether the hub lets this node move the trunk. Hosts tell their rules only to who pushes."""
+    from orxaq_mesh.home.locks import NodeLock
+    from orxaq_mesh.store import Outcome
+    from orxaq_mesh.store.vetoes import behind
+
+    store = _store_at(mesh)
+    try:
+        with NodeLock(mesh.home, "node"):
+            tip = store.poll().get(store.trunk)
+            if tip is None:
+                return  # `_hub` says so already
+            store.fetch({store.trunk: tip})
+            new = store.commit(tip, {}, [tip], "mesh: doctor tries a push", store.made_s(tip))
+            pushed = store.push(store.trunk, tip, new)
+    finally:
+        store.close()
+    if pushed.outcome is Outcome.COMMITTED:
+        yield Finding(GOOD, "push", f"this node can move {store.trunk} at the hub")
+    elif not pushed.vetoed:
+        yield Finding(LOOK, "push", f"not settled: {pushed.reason or 'another node was faster'}", "mesh doctor --push")
+    else:
+        setting = behind(pushed.reason)
+        what = f"the hub refuses this node's pushes to {store.trunk}: {setting.what if setting else pushed.reason}"
+        yield Finding(BAD, "push", f"{what} ({pushed.reason})" if setting else what, setting.mend if setting else "")
 
 
 def _mend(mesh: Mesh) -> Iterator[Finding]:

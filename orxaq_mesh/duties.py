@@ -11,13 +11,13 @@ Laws: TIME (watched silence; belief counts from before the grant was sent), UNTI
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from orxaq_mesh import kinds
 from orxaq_mesh.effects import Hold, Intent, Looked
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import APPLIED, State
+from orxaq_mesh.kinds import APPLIED, State, review
 from orxaq_mesh.kinds.lease import MAX_TTL_MS, Lease, leases, waiting
 from orxaq_mesh.kinds.node import WRITERS, members
 from orxaq_mesh.kinds.work import is_work
@@ -114,7 +114,9 @@ class Duties:
         unsealed = {record.id for record in pending}
         for record, hold in list(self.holds.items()):
             held = leases(state).by_name.get(hold.lease) or Lease(hold.lease)
-            if record not in unsealed and held.record != record and all(w.record != record for w in held.queue):
+            if record in unsealed or review.is_held(state, record):
+                continue
+            if held.record != record and all(w.record != record for w in held.queue):
                 del self.holds[record]
 
     # What is to be done.
@@ -124,14 +126,24 @@ class Duties:
         token, sent_ms = self._confirmed_ms.get(held.name, (0, 0))
         return sent_ms + held.ttl_ms if token == held.token else LONG_AGO_MS
 
-    def wishes(self, state: State, log: str, pending: Sequence[Record], now_ms: int) -> list[Wish]:
-        """Everything that is due now."""
+    def wishes(
+        self, state: State, log: str, pending: Sequence[Record], now_ms: int, proposals: Container[str] = ()
+    ) -> list[Wish]:
+        """Everything that is due now.
+
+        Args:
+            state: at the tip.
+            log: this node's.
+            pending: its records that wait for a seal.
+            now_ms: on the boot-time clock.
+            proposals: the ids of those that wait for an approval instead.
+        """
         renewals = [
             Wish("lease.renew", {"lease": held.name, "session": held.session, "token": held.token})
             for held, due_ms in self.renewals(state, log, pending)
             if now_ms >= due_ms
         ]
-        return [*renewals, *self._takes(state, pending), *self._withdrawals(state, pending)]
+        return [*renewals, *self._takes(state, pending), *self._withdrawals(state, pending, proposals)]
 
     def renewals(self, state: State, log: str, pending: Sequence[Record]) -> Iterator[tuple[Lease, int]]:
         """The leases that this node renews, and when each is due."""
@@ -157,7 +169,7 @@ class Duties:
                     yield Wish("lease.take", wish)
                     break
 
-    def _withdrawals(self, state: State, pending: Sequence[Record]) -> Iterator[Wish]:
+    def _withdrawals(self, state: State, pending: Sequence[Record], proposals: Container[str]) -> Iterator[Wish]:
         """Give back what was asked for by callers that are gone, whether it still waits or was granted meanwhile.
 
         Not what a worker had begun that is dead now: its commands may still run, so its silence lasts its ttl.
@@ -171,8 +183,9 @@ class Duties:
             granted = held.record == record and ((name, session, record) in self.abandoned or unused)
             if any(r.id == record or r.body.get("record") == record for r in pending):
                 continue
-            if queued or granted:
+            proposed = review.is_held(state, record) or record in proposals
+            if queued or granted or proposed:
                 body = {"lease": name, "session": session, "record": record}
-                yield Wish("lease.release", body if queued else {**body, "token": held.token})
+                yield Wish("lease.release", {**body, "token": held.token} if granted else body)
             else:
                 self.abandoned.discard((name, session, record))

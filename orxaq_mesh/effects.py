@@ -66,7 +66,7 @@ class Intent(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of an intent. `verdict` is applied, refused, fenced or unknown; `error` stands for a fault instead."""
+    """What came of an intent. `verdict` is applied, refused, fenced, held or unknown; `error` stands for a fault instead."""
 
     verdict: str
     rule: str = ""

@@ -44,9 +44,10 @@ from orxaq_mesh.effects import (
 )
 from orxaq_mesh.errors import InvalidLedger, MeshError, MeshFault, Refused
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import APPLIED, REFUSED, Moment
+from orxaq_mesh.kinds import APPLIED, HELD, REFUSED, Moment
 from orxaq_mesh.kinds.lease import Lease, leases, waiting
 from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.review import is_held, reviews
 from orxaq_mesh.kinds.work import work
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.pen import Pen
@@ -135,7 +136,9 @@ class Engine:
         if flaw := _flaw(intent):
             return [Tell(intent.id, answers.refused(Refused("RULES", flaw, hint="mesh explain RULES")))]
         try:
-            refuse(intent.kind, intent.wish)  # SECRET: no hub need be asked, and none need answer
+            refuse(
+                intent.kind, intent.wish, reviews(self.ledger.state).allowed
+            )  # SECRET: no hub need be asked, and none need answer
         except Refused as no:
             return [Tell(intent.id, answers.refused(no))]
         self.intents[intent.id] = intent
@@ -162,8 +165,9 @@ class Engine:
         times = [self.look_due_ms]
         times += [intent.deadline_ms for intent in self.intents.values() if intent.deadline_ms is not None]
         if self.flight is None and self.broken is None and self._heard():
-            times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, self.pen.pending)]
-            reacting_ms = self.reacting.due_ms(self.ledger.state, self.pen.pending)
+            settling = self.settling
+            times += [due for _, due in self.duties.renewals(self.ledger.state, self.pen.me.log, settling)]
+            reacting_ms = self.reacting.due_ms(self.ledger.state, settling)
             times += [due for due in (self._publish_due_ms(), reacting_ms) if due is not None]
         return min(times)
 
@@ -329,7 +333,7 @@ class Engine:
         queued = [held for held in leases(state).by_name.values() if any(w.node == me for w in held.queue)]
         taking = {intent.wish["lease"] for intent in self.intents.values() if intent.kind == "lease.take"}
         watched = [held for held in leases(state).by_name.values() if held in queued or held.name in taking]
-        busy = bool(self.intents or self.pen.pending or watched)
+        busy = bool(self.intents or self.unsettled or watched)
         bounds = [held.ttl_ms // 4 - 2 * reading_ms for held in watched if held.holder]
         bounds += [max(self.pace.waiting_ms // 10, ttl_ms // 4 - 2 * reading_ms) for ttl_ms in self._watched_work()]
         return max(50, min([self.pace.waiting_ms if busy else self.pace.idle_ms, *bounds]))
@@ -380,7 +384,7 @@ class Engine:
             self.outbox_seq = publish.records[-1].seq
             # Others were lost too; the first of them to come back seals for all.
             self.not_before_ms = self.look_due_ms = now.ms + int(min(self.pace.waiting_ms, 400) * now.dice)
-            return self._sent_for_admission(publish)
+            return self._sent_for_others(publish)
         effects: list[Effect] = [Say("mended", {"files": sorted(publish.mends)})] if publish.mends else []
         effects += self._take_in(Looked(now.ms, now.ms, ended.trunk, ended.changes))
         self.flight, self.outrun, self.read_ms = None, False, now.ms
@@ -405,11 +409,17 @@ class Engine:
         told = [self._tell(i, Answer("unknown", "PUSH", error=fault)) for i in list(self.intents.values())]
         return effects + told
 
-    def _sent_for_admission(self, publish: Publish) -> list[Effect]:
-        """A newcomer's part is done when its hello lies in its outbox: an admin has the next word."""
-        hellos = {record.id for record in publish.records if record.kind == "node.hello"}
-        done = [intent for intent in self.intents.values() if self.record_of.get(intent.id) in hellos]
-        return [self._tell(i, Answer("applied", "NODE-2", "waits", self.record_of[i.id])) for i in done]
+    def _sent_for_others(self, publish: Publish) -> list[Effect]:
+        """What lies in the outbox now and is for others to decide: a newcomer's hello, a proposal. Its caller is told."""
+        told: list[Effect] = []
+        proposals = self.ledger.proposals()
+        for record in publish.records:
+            waits = [i for i in self.intents.values() if self.record_of.get(i.id) == record.id and not i.wait]
+            if record.kind == "node.hello":
+                told += [self._tell(intent, Answer("applied", "NODE-2", "waits", record.id)) for intent in waits]
+            elif record.id in proposals:
+                told += [self._tell(intent, answers.held(self.ledger.state, record)) for intent in waits]
+        return told
 
     # What the fold says to those who asked.
 
@@ -431,6 +441,8 @@ class Engine:
     def _judged(self, intent: Intent, item: Judged) -> list[Effect]:
         verdict = item.verdict
         if intent.wait and (verdict.result == "queued" or (verdict.result == "passed" and intent.wish.get("queue"))):
+            return []
+        if intent.wait and verdict.outcome == HELD:
             return []
         if intent.wait and verdict.outcome == REFUSED and (verdict.rule in _TRY_AGAIN or intent.id in self.any_work):
             self._asks_again(intent)
@@ -458,6 +470,8 @@ class Engine:
         if record is None or any(waits.id == record for waits in self.pen.pending):
             return []
         if waiting(self.ledger.state, self.pen.me.name, name, session) is not None:
+            return []
+        if is_held(self.ledger.state, record):
             return []
         if record in given_back:
             return [self._tell(intent, answers.given_back(self.ledger.state, intent, record))]
@@ -498,9 +512,10 @@ class Engine:
         for intent in list(self.intents.values()):
             if intent.id not in self.record_of:
                 effects += self._draft(intent, now)
-        for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, self.pen.pending, now.ms):
+        settling, proposals = self.settling, self.ledger.proposals() if self.pen.pending else ()
+        for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, settling, now.ms, proposals):
             effects += self._wished(wish, now)
-        for wish in self.reacting.wishes(self.ledger.state, self.pen.pending, now.ms, self.pace.waiting_ms):
+        for wish in self.reacting.wishes(self.ledger.state, settling, now.ms, self.pace.waiting_ms):
             effects += self._wished(wish, now)
         published = self._publish(now)
         launched = any(isinstance(effect, Publish) for effect in published)
@@ -620,7 +635,7 @@ class Engine:
 
     def _publish_due_ms(self) -> int | None:
         """When the next push may go; None where there is nothing to push, or only others can do more for it."""
-        seals = self._may_seal() and not self.outrun and (bool(self.pen.pending) or self.ledger.late())
+        seals = self._may_seal() and not self.outrun and (self.unsettled or self.ledger.late())
         if not (self._wants_outbox() or seals):
             return None
         return max(self.not_before_ms, self.push_ready_ms)
@@ -628,11 +643,22 @@ class Engine:
     @property
     def can_publish(self) -> bool:
         """Whether this node itself can bring further what waits here; else others must seal it."""
-        return (self._may_seal() and (bool(self.pen.pending) or self.ledger.late())) or self._outbox_lacks()
+        return (self._may_seal() and (self.unsettled or self.ledger.late())) or self._outbox_lacks()
+
+    @property
+    def settling(self) -> list[Record]:
+        """This node's records that wait for a seal; proposals at the end of its log wait for others' word instead."""
+        proposals = self.ledger.proposals() if self.pen.pending else set()
+        return [record for record in self.pen.pending if record.id not in proposals]
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something of this node's waits for a seal."""
+        return bool(self.settling)
 
     def _wants_outbox(self) -> bool:
         """Whether others are to see what waits here: after a lost push they may seal it for us."""
-        return (self.contended or not self._may_seal()) and self._outbox_lacks()
+        return self._outbox_lacks() and (self.contended or not self._may_seal() or not self.unsettled)
 
     def _may_seal(self) -> bool:
         member = members(self.ledger.state).by_log.get(self.pen.me.log)

@@ -12,7 +12,7 @@ Laws: SET, EPOCH, PREFIX, DIGEST. No clock, no locale, no hash order: only what 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -53,19 +53,24 @@ def in_order(parent: str, taken: Taken, first: Sequence[str] = ()) -> list[Recor
     return sorted(ordered, key=lambda record: place.get(record.id, len(place)))  # stable: the rest stays as it was
 
 
-def _judge(state: State, moment: Moment, epoch: Epoch) -> list[Judged]:
-    for log in sorted(epoch.suspended):
+def _open(state: State, moment: Moment, suspended: Iterable[str]) -> None:
+    """What an epoch begins with, before its first record."""
+    for log in sorted(suspended):
         kinds.suspend(state, log, moment)
     for family in kinds.FAMILIES:
         family.open_epoch(state, moment)
-    again = kinds.judged_again
-    judged = [Judged(record, moment.epoch, verdict, True) for record, verdict in again(state, moment)]
-    apply, number = kinds.apply, moment.epoch
+
+
+def _judge(state: State, moment: Moment, epoch: Epoch) -> Iterator[Judged]:
+    """Each verdict of an epoch that is open, as it is given."""
+    again, apply, number = kinds.judged_again, kinds.apply, moment.epoch
+    for record, verdict in again(state, moment):
+        yield Judged(record, number, verdict, True)
     for record in in_order(*epoch[:3]):
-        judged.append(Judged(record, number, apply(state, record, moment)))
+        yield Judged(record, number, apply(state, record, moment))
         if state.slices["review"].again:
-            judged += [Judged(held, number, verdict, True) for held, verdict in again(state, moment)]
-    return judged
+            for held, verdict in again(state, moment):
+                yield Judged(held, number, verdict, True)
 
 
 def next_digest(digest: str, judged: Iterable[Judged]) -> str:
@@ -86,13 +91,31 @@ def apply(state: State, seal: Seal, taken: Taken, first: Sequence[str] = ()) -> 
         taken: log -> the records that it takes in, by seq.
         first: the ids that go first (see `in_order`).
     """
-    judged = _judge(state, Moment(seal.epoch, seal.id), Epoch(seal.parent, taken, first, seal.proofs))
+    moment = Moment(seal.epoch, seal.id)
+    _open(state, moment, seal.proofs)
+    judged = list(_judge(state, moment, Epoch(seal.parent, taken, first)))
+    _close(state, seal, judged)
+    return judged
+
+
+def steps(state: State, seal: Seal, taken: Taken, first: Sequence[str] = ()) -> Iterator[Judged | None]:
+    """The same one step at a time, for whoever watches the state: None when the epoch has opened, then each verdict."""
+    moment = Moment(seal.epoch, seal.id)
+    _open(state, moment, seal.proofs)
+    yield None
+    judged = []
+    for item in _judge(state, moment, Epoch(seal.parent, taken, first)):
+        judged.append(item)
+        yield item
+    _close(state, seal, judged)
+
+
+def _close(state: State, seal: Seal, judged: Sequence[Judged]) -> None:
     state.epoch, state.seal, state.at, state.rules = seal.epoch, seal.id, seal.at, seal.rules
     state.heads.update(seal.heads)
     state.records += sum(not item.again for item in judged)
     state.digest = next_digest(state.digest, judged)
     _doubt(state, seal)
-    return judged
 
 
 def _doubt(state: State, seal: Seal) -> None:
@@ -114,8 +137,9 @@ class Draft(NamedTuple):
 
 def draft(state: State, epoch: Epoch, number: int) -> Draft:
     """What closing this epoch under this number would come to. The state stays as it is."""
-    trial = copy(state)
-    judged = _judge(trial, Moment(number), epoch)
+    trial, moment = copy(state), Moment(number)
+    _open(trial, moment, epoch.suspended)
+    judged = list(_judge(trial, moment, epoch))
     return Draft(number, next_digest(state.digest, judged), judged, trial)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from orxaq_mesh import fold, kinds
 from orxaq_mesh.fold import Judged
-from orxaq_mesh.kinds import Moment, State
+from orxaq_mesh.kinds import HELD, Moment, State
 from orxaq_mesh.kinds.node import RECOVERY, members
 from orxaq_mesh.news import FileChange, News, Rest, beyond
 from orxaq_mesh.reconcile import capped, union
@@ -44,6 +44,9 @@ from orxaq_mesh.standing import (
 
 MAX_HEADS = 300
 """A seal takes in at most so many logs, so that its line stays well under 64 KiB; the rest waits for the next one."""
+
+MAX_PROPOSED = 64
+"""So many records of one log at most wait in its outbox for an approval; more of them are sealed, and held by the fold."""
 
 
 class Reading(NamedTuple):
@@ -509,7 +512,26 @@ class Ledger:
             run = self.authentic(log) if is_admitted(self.state, log) else self._hello_of(log)
             if run:
                 taken[log] = run
-        return taken
+        return self._without_proposals(taken) if kinds.asks_for_reviews(self.state) else taken
+
+    def _without_proposals(self, taken: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
+        """What would only be held waits in its outbox, where nobody builds on it yet: it is to be seen in a pull request."""
+        judged = fold.draft(self.next_state, fold.Epoch(self.state.seal, taken), self.next_epoch).judged
+        last = {item.record.id: item.verdict.outcome for item in judged}  # it may be approved within the same epoch
+        held = {id_ for id_, outcome in last.items() if outcome == HELD and id_ in self.offered}
+        rest = {}
+        for log, run in taken.items():
+            end = next((n for n in range(len(run), 0, -1) if run[n - 1].id not in held), 0)
+            rest[log] = run[:end] if len(run) - end <= MAX_PROPOSED else run  # LIVE: a seal bounds what may wait
+        return {log: run for log, run in rest.items() if run}
+
+    def proposals(self) -> set[str]:
+        """The ids of records that wait in an outbox for an approval, and which no seal takes in before (REVIEW-1)."""
+        if not kinds.asks_for_reviews(self.state):
+            return set()
+        taken = {record.id for run in self.sealable().values() for record in run}
+        heads = (self.authentic(log) for log in {record.log for record in self.offered.values()})
+        return {r.id for run in heads for r in run if r.id not in taken and is_admitted(self.state, r.log)}
 
     def _hello_of(self, log: str) -> list[Record]:
         """What introduces a log that nobody knows, signed by itself: a seal takes in no more of it (law SEAL)."""

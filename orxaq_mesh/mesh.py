@@ -13,7 +13,7 @@ Everything that a cold `mesh status` does not need is imported where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -297,6 +297,71 @@ class Mesh:
                 raise answer.error
         return answers
 
+    # Reviews.
+
+    def proposals(self) -> list[Any]:
+        """What waits for somebody's approval, here and in the outboxes (`inspect.Proposal`). Reads the hub."""
+        from orxaq_mesh.inspect.proposals import proposals
+
+        return proposals(self.observe().engine.ledger)
+
+    def proposed(self, words: Sequence[str]) -> list[Any]:
+        """Those of what waits that these words name: each a pull request's number, or the beginning of an id.
+
+        Raises:
+            Usage: one fits none, or several.
+            MeshError: the hub cannot be reached, or the ledger breaks a law.
+        """
+        from orxaq_mesh.home.process import environment
+        from orxaq_mesh.inspect.proposals import in_pull_request, named, proposals, with_parts
+        from orxaq_mesh.store.peek import pull_tips
+
+        performer = self.observe()
+        found: dict[str, Any] = {}
+        waits, hub = proposals(performer.engine.ledger), self.settings.hub or performer.identity.hub
+        for word in words:
+            number = word.removeprefix("#")
+            if not number.isdecimal() or len(number) > 7:
+                fits = with_parts(waits, named(waits, word))
+            else:
+                heads = pull_tips(
+                    hub, int(number), environment(), self.settings.timeout_ms, str(self.home.path / "ssh")
+                )
+                fits = in_pull_request(waits, int(number), heads, performer.tips)
+            found.update((proposal.record, proposal) for proposal in fits)
+        return list(found.values())
+
+    def allowed(self) -> Container[str]:
+        """The sha256 of texts that look like credentials and are none, as the ledger was read last (law SECRET)."""
+        from orxaq_mesh.kinds.review import reviews
+        from orxaq_mesh.status import kept_state
+
+        state = kept_state(self.home)
+        return reviews(state).allowed if state is not None else ()
+
+    def propose(self) -> dict[str, Any]:
+        """Bring what waits for an approval into this node's outbox at the hub.
+
+        Returns:
+            branch: the outbox; base: the trunk; compare: the page that opens a pull request, if the hub has one;
+            records: ids of what it proposes.
+
+        Raises:
+            Refused: nothing of this node's waits for an approval.
+            MeshError: the hub cannot be reached.
+        """
+        from orxaq_mesh import sync
+        from orxaq_mesh.prose.compare import compare_url
+
+        performer = sync.once(self.home, self.settings)
+        me, ledger = performer.identity, performer.engine.ledger
+        mine = [record.id for record in performer.engine.pen.pending if record.id in ledger.proposals()]
+        if not mine:
+            hint = "mesh proposals lists what waits; what a seal took in is approved by its id"
+            raise Refused("REVIEW-3", "nothing in this node's outbox waits for an approval", hint=hint)
+        branch, hub = f"mesh-node/{me.log}", self.settings.hub or me.hub
+        return {"branch": branch, "base": me.trunk, "compare": compare_url(hub, me.trunk, branch), "records": mine}
+
     # Orders.
 
     def submit(
@@ -318,7 +383,7 @@ class Mesh:
         from orxaq_mesh.credentials import refuse
 
         for kind, wish in records:  # SECRET: else the submit were signed, and a part that it waits for never
-            refuse(kind, wish)
+            refuse(kind, wish, self.allowed())
         (kind, wish), *parts = records
         if dry_run or not parts:
             return self.ask(kind, wish, once=once, dry_run=dry_run)
@@ -387,7 +452,12 @@ class Mesh:
         state = engine.ledger.state
         written = sum(id_ not in before for id_, _ in reactors(state).done.items())
         told = {"written": written, "due": len(reactors(state).due), "left": engine.reacting.left(state)}
-        return {**told, "pending": len(engine.pen.pending), "epoch": state.epoch}
+        return {
+            **told,
+            "pending": len(engine.pen.pending),
+            "proposed": len(engine.pen.pending) - len(engine.settling),
+            "epoch": state.epoch,
+        }
 
     def reconcile(self, hub: str | None = None) -> Any:
         """Bring another hub's trunk, or a git bundle's, into this node's hub; see `sync.reconciling.United`.
@@ -514,6 +584,21 @@ class Mesh:
         from orxaq_mesh.inspect.divergence import divergence
 
         return divergence(self)
+
+    def diff(self, first: int, last: int) -> Any:
+        """What changed from the end of one epoch to that of another. See `inspect.differing`."""
+        from orxaq_mesh.inspect.differing import diff
+
+        return diff(self.history(), first, last)
+
+    def blame(self, about: str) -> Any:
+        """Who held `lease/NAME`, `task/DAG/TASK` or `command/ID` when, or which keys bore the name `node/NAME`.
+
+        See `inspect.blaming`.
+        """
+        from orxaq_mesh.inspect.blaming import blame
+
+        return blame(self.history(), about)
 
     def show(self, id_prefix: str) -> Any:
         """One record or seal by its id or the beginning of it. See `inspect.show`."""

@@ -124,6 +124,8 @@ class News:
         self.files[change.path] = change
         if change.old and not (change.new or b"").startswith(change.old):
             self.disorder.add(change.path)
+        if change.new == b"":
+            self.found(Finding("RENDER", change.path, 0, "an empty file: no line is in it"))
         self._read_lines(change, *parsed)
 
     def _read_lines(self, change: FileChange, log: str | None, first: int) -> None:

@@ -11,10 +11,13 @@ Laws: CHAIN (a seq is signed once), SEAL (a node signs one seal a parent), ONCE,
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from orxaq_mesh import answers, credentials, fold, kinds
 from orxaq_mesh.effects import Me, Memory, Now
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import APPLIED, FENCED, REFUSED, Moment, State, Verdict
+from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import BadLine, Record, Seal, Value, canonical, unsigned
 from orxaq_mesh.schema import read_record, read_seal
@@ -30,11 +33,13 @@ class Pen:
         last: (seq, id) of the newest record signed.
         pending: the records signed that no seal on the spine has taken in, by seq.
         seals: the seals signed, by their parent.
+        allowed: sha256 of texts that look like credentials and are none, as the ledger says (law SECRET).
     """
 
     def __init__(self, me: Me, memory: Memory, ledger: Ledger) -> None:
         self.me = me
         self._ahead: tuple[str, list[str], State] | None = None
+        self.allowed: Container[str] = ()
         self.remember(memory, ledger)
 
     def remember(self, memory: Memory, ledger: Ledger) -> None:
@@ -46,6 +51,7 @@ class Pen:
 
     def settle(self, ledger: Ledger) -> None:
         """Seals took records in: they no longer wait. Where the spine went another way, they may wait again (FORK)."""
+        self.allowed = reviews(ledger.state).allowed
         head = ledger.state.heads.get(self.me.log, (0, ""))[0]
         known = {record.id: record for record in (*ledger.waiting.values(), *self.pending) if record.log == self.me.log}
         run, id_ = list[Record](), self.last[1]
@@ -60,7 +66,7 @@ class Pen:
         Raises:
             Refused: no line can hold it (law LINE), or a credential stands in it (law SECRET).
         """
-        credentials.refuse(kind, body)
+        credentials.refuse(kind, body, self.allowed)
         try:
             return read_record(canonical(self._value(kind, body, seen, now)))
         except BadLine as bad:

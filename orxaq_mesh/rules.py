@@ -203,7 +203,8 @@ _LAWS = (
         "A credential is not signed",
         "A node signs no record in which a key, a token or a password stands, by the forms of well-known makers and by "
         "what a field is called; the refusal names the place and the form, never the secret. It is asked where a "
-        "record is signed, and not by the fold: what another program signed is judged like anything else.",
+        "record is signed, and not by the fold: what another program signed is judged like anything else. Review and an enforcing hub read it by the same patterns. A "
+        "reviewer's record may say of a text, by its sha256, that it is none (`review.allow`).",
         "What is in a ledger is copied to everybody, and is never deleted.",
         'mesh publish deploy done --payload \'{"password":"..."}\' with a password in it: refused; publish the name '
         "of the place where it is kept.",

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orxaq_mesh import kinds
-from orxaq_mesh.kinds import APPLIED, Judged, Said, State
-from orxaq_mesh.kinds.node import ADMIN, RECOVERY, members
+from orxaq_mesh.kinds import APPLIED, HELD, Judged, Said, State, review
+from orxaq_mesh.kinds.node import NODE, members
 from orxaq_mesh.text import clean
 
 PAGE = 40
@@ -29,6 +29,8 @@ MAX_QUOTED, MAX_PLAIN = 120, 300
 Show = Callable[[str], str]
 _FACT = re.compile(r"(`?)\{([a-z_]+)\}\1")
 _NO_EFFECT = ("; this has no effect: {rule}, {why}", "; this would have no effect: {rule}, {why}")
+
+_APPROVED = "approved by now"
 
 
 class Sentence(NamedTuple):
@@ -102,13 +104,17 @@ def _with_outcome(said: Said, after: State, item: Judged, sealed: bool) -> Said:
     """The ask and what came of it, in one template."""
     template, facts, came = said
     verdict = item.verdict
+    if verdict.outcome == HELD:
+        waits = review.says_held(after, item.record)
+        return Said(template + waits.template, {**facts, **waits.facts})
     if verdict.outcome != APPLIED:
         why = kinds.words(after, item.record, verdict).what
         return Said(template + _NO_EFFECT[not sealed], {**facts, "rule": verdict.rule, "why": why})
-    if not came[not sealed]:
+    result = ", ".join(filter(None, (_APPROVED if item.again else "", came[not sealed])))
+    if not result:
         return Said(template, facts)
     opened = f"{template[:-1]}: " if template.endswith(")") else f"{template} ("
-    return Said(f"{opened}{came[not sealed]})", facts)
+    return Said(f"{opened}{result})", facts)
 
 
 # Many as one.
@@ -117,7 +123,7 @@ def _with_outcome(said: Said, after: State, item: Judged, sealed: bool) -> Said:
 def grouped(said: Sequence[Sentence], *, most: int = PAGE) -> list[Group]:
     """The sentences as a page can hold them: more than `most` become fewer, those of one author that are alike first.
 
-    What only an admin may do is never folded away.
+    What only admins and reviewers may do is never folded away.
     """
     groups = _grouped(said, lambda one: _alike(one, one.record))
     if len(groups) > most:
@@ -130,7 +136,7 @@ def grouped(said: Sequence[Sentence], *, most: int = PAGE) -> list[Group]:
 def _alike(one: Sentence, by: str) -> tuple[object, ...]:
     """What sentences have in common that are said as one."""
     kind = kinds.KINDS.get(one.kind)
-    apart = kind is not None and kind.roles and kind.roles <= {ADMIN, RECOVERY}
+    apart = kind is not None and kind.roles and NODE not in kind.roles
     return (one.record if apart else by, one.kind, one.outcome, one.rule, one.result, one.sealed, one.said.template)
 
 
@@ -184,3 +190,11 @@ def text(one: Sentence | Group) -> str:
 
 def _quoted(fact: str) -> str:
     return f"`{clean(fact, limit=MAX_QUOTED)}`"
+
+
+def value(one: Sentence) -> dict[str, Any]:
+    """A sentence as JSON. Its facts are as the ledger has them; its text is made harmless."""
+    record, log, author, kind, outcome, rule, result, said, sealed, epoch = one
+    verdict = {"verdict": outcome, "rule": rule, "result": result or None, "sealed": sealed, "epoch": epoch}
+    whose = {"id": record, "kind": kind, "log": log, "node": author}
+    return {**whose, **verdict, "text": text(one), "template": said.template, "facts": dict(said.facts)}

@@ -157,8 +157,7 @@ class Spine:
             over = self.stood.get(seal.over or "")
             try:
                 if parent is None:
-                    reason = f"the seal of epoch {seal.epoch} follows {seal.parent[:12]}, which does not stand here"
-                    raise Broken("SEAL", epoch_place(seal.epoch), reason, lacks=seal.parent)
+                    raise self._without_parent(seal)
                 if seal.over is not None and seal.over in self._back(seal.parent):
                     reason = f"the seal of epoch {seal.epoch} is over one that lies beneath it"
                     raise Broken("EPOCH", epoch_place(seal.epoch), reason, lacks=seal.over)
@@ -182,6 +181,15 @@ class Spine:
             self._keep_rung(state)
             if self.voters is not None:
                 self._note_voters(state, self.stood[seal.id])
+
+    def _without_parent(self, seal: Seal) -> Broken:
+        """Why a seal does not stand whose parent is not folded: it does not stand itself, or has no lower number."""
+        parent, place = self.seals.get(seal.parent), epoch_place(seal.epoch)
+        if parent is not None and parent.epoch >= seal.epoch:
+            reason = f"the seal of epoch {seal.epoch} follows one of epoch {parent.epoch}"
+            return Broken("EPOCH", place, reason, lacks=seal.parent)
+        reason = f"the seal of epoch {seal.epoch} follows {seal.parent[:12]}, which does not stand here"
+        return Broken("SEAL", place, reason, lacks=seal.parent)
 
     def _note_voters(self, state: State, stood: Stood) -> None:
         assert self.voters is not None

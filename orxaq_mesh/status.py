@@ -191,7 +191,9 @@ def screen(
         "nodes": [member for member in members if RECOVERY not in member["roles"]],
         "leases": [_lease(row) for row in slices.get("lease", ())],
         "work": _work(slices.get("work") or {}),
+        "held": [_held(row) for row in (slices.get("review") or {}).get("held", ())],
         "pending": kept.get("pending", 0),
+        "proposed": kept.get("proposed", 0),
         "fault": {"code": fault.code, "message": fault.what, "hint": fault.hint} if fault else None,
     }
 
@@ -231,6 +233,16 @@ def _lease(row: list[Any]) -> dict[str, Any]:
             for node, session, record, ttl_ms, epoch, priority in queue
         ],
     }
+
+
+def _held(row: list[Any]) -> dict[str, Any]:
+    """A record that waits for somebody's approval."""
+    import orjson
+
+    line, epoch, approvals, until, approved = row
+    record = orjson.loads(line)
+    about = {"record": hashlib.sha256(line.encode()).hexdigest(), "log": record["node"], "kind": record["kind"]}
+    return {**about, "epoch": epoch, "until": until, "approvals": approvals, "approved": approved}
 
 
 def _work(part: dict[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_no_words_are_a_wish_for_help(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["laese"], "did you mean lease?"),
+        (["laese"], "did you mean lease"),
         (["lease", "aquire", "x"], "did you mean acquire?"),
         (["lease", "acquire", "x", "--wiat"], "--wait"),
         (["lease", "acquire"], "NAME"),

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from orxaq_mesh import fold
-from orxaq_mesh.home.anchor import keep, ledger_at
+from orxaq_mesh.home.anchor import keep, ledger_at, read_whole
 from orxaq_mesh.store import Oid
 from orxaq_mesh.store.memory import MemoryHub, MemoryStore
 from tests.builder import Trunk
@@ -98,7 +98,7 @@ def test_CACHE_a_damaged_snapshot_is_as_if_absent(past: Past, tmp_path: Path, na
     spoilt = orjson.loads(file.read_bytes())
     spoilt[name] = [value] if spoilt[name] == value else value
     file.write_bytes(orjson.dumps(spoilt))
-    again = ledger_at(past.store, tip, [file, tmp_path / "none.json"], past.trunk.ledger.id)
+    again = ledger_at(past.store, tip, [file, tmp_path / "none.json"])
     assert fold.snapshot(again.state) == fold.snapshot(past.trunk.ledger.state)
 
 
@@ -109,8 +109,25 @@ def test_CACHE_bytes_that_are_no_snapshot_are_as_if_absent(past: Past, tmp_path:
         assert ledger_at(past.store, past.tips[-1], [file]).state.epoch == past.trunk.ledger.state.epoch
 
 
-def test_SIG_another_ledger_than_the_pinned_one_is_not_read_from_a_snapshot(past: Past, tmp_path: Path) -> None:
-    tip = past.tips[-1]
-    file = tmp_path / "anchor.json"
-    keep(file, ledger_at(past.store, tip), tip)
-    assert ledger_at(past.store, tip, [file], "0" * 64).state.epoch == 0
+def test_CACHE_what_was_read_is_kept_where_it_is_new(past: Past, tmp_path: Path) -> None:
+    file, tip = tmp_path / "folder" / "anchor.json", past.go_on()
+    ledger_at(past.store, tip, kept_at=file)
+    written = file.read_bytes()
+    past.store.asked.clear()
+    ledger_at(past.store, tip, kept_at=file)
+    assert past.store.asked == []
+    assert file.read_bytes() == written
+    newer = past.go_on()
+    ledger_at(past.store, newer, [tmp_path / "none"], kept_at=file)
+    assert past.store.asked == [(tip, newer)]
+    assert orjson.loads(file.read_bytes())["trunk"] == newer
+
+
+def test_CACHE_a_disk_that_says_no_costs_time_only(past: Past, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert ledger_at(past.store, past.tips[-1], kept_at=tmp_path / "file" / "anchor.json").state.epoch
+
+
+def test_FORK_a_ledger_that_does_not_settle_can_be_judged_anew_from_genesis(past: Past) -> None:
+    assert read_whole(past.store, past.tips[-1]).base.epoch
+    assert not read_whole(past.store, past.tips[-1], settles=False).base.epoch

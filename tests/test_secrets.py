@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
-from orxaq_mesh.credentials import find, masked, refuse
+from orxaq_mesh.credentials import digest_of, find, masked, refuse
 from orxaq_mesh.effects import Now, Save, Tell
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.keys import SecretKey
+from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.mesh import Mesh
+from orxaq_mesh.reconcile import render
+from orxaq_mesh.review import review
+from orxaq_mesh.store import Change
 from orxaq_mesh.worker.attempt import Claim, Place, attempt
 from orxaq_mesh.worker.own import Own
 from tests.bench import Bench
@@ -45,11 +49,28 @@ def test_SECRET_no_engine_signs_one_and_the_refusal_names_the_place_alone(
     effects = b.ask("a", kind, **wish)
     (answer,) = [effect.answer for effect in effects if isinstance(effect, Tell)]
     assert (answer.verdict, answer.rule) == ("refused", "SECRET")
-    assert answer.facts["found"] == [{"path": place, "rule": "npm-token"}]
+    assert answer.facts["found"] == [{"path": place, "rule": "npm-token", "digest": digest_of(SECRET)}]
     assert f"{place} (npm-token)" in answer.what
     assert SECRET not in repr(effects)
     assert not [effect for effect in effects if isinstance(effect, Save)]
     assert b.engine.pen.last == b.start, "its number is still free"
+
+
+def test_SECRET_a_text_that_a_reviewer_allowed_is_signed_and_reviewed() -> None:
+    trunk = Trunk.founded()
+    event = trunk.oak.write("event.publish", topic="t", type="x", payload={"example": SECRET})
+    change = render(trunk.files.get, [event])
+    items = [Change(path, trunk.files.get(path), data) for path, data in change.items()]
+    assert [finding.law for finding in review(trunk.ledger, items).findings] == ["SECRET"]
+    trunk.oak.seq, trunk.oak.prev = event.seq - 1, event.prev
+    trunk.seal(trunk.oak.write("review.allow", digest=digest_of(SECRET), reason="the manual's own example"))
+    event = trunk.oak.write("event.publish", topic="t", type="x", payload={"example": SECRET})
+    items = [Change(path, trunk.files.get(path), data) for path, data in render(trunk.files.get, [event]).items()]
+    assert review(trunk.ledger, items).ok
+    allowed = reviews(trunk.ledger.state).allowed
+    refuse("event.publish", {"payload": SECRET}, allowed)
+    with pytest.raises(Refused):
+        refuse("event.publish", {"payload": SECRET + "x"}, allowed)
 
 
 def test_SECRET_is_said_without_a_hub_too() -> None:

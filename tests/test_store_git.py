@@ -218,7 +218,7 @@ REF = "refs/heads/mesh"
         (f"!\t{NEW}:{REF}\t[remote rejected] (pre-receive hook declined)", 1, Outcome.LOST, True),
         (f"!\t{NEW}:{REF}\t[remote rejected] (protected branch hook declined)", 1, Outcome.LOST, True),
         (f"!\t{NEW}:{REF}\t[remote rejected] (push declined due to repository rule violations)", 1, Outcome.LOST, True),
-        (f"!\t{NEW}:{REF}\t[remote rejected] (unpacker error)", 1, Outcome.UNKNOWN, False),
+        (f"!\t{NEW}:{REF}\t[remote rejected] (unpacker error)", 1, Outcome.LOST, True),
         (f"!\t{NEW}:{REF}\t[remote failure] (remote failed to report status)", 1, Outcome.UNKNOWN, False),
         (f"!\t{NEW}:{REF}\t[remote rejected] (a word of next year)", 1, Outcome.UNKNOWN, False),
         ("", 0, Outcome.UNKNOWN, False),

@@ -16,7 +16,8 @@ import typer
 from orxaq_mesh.cli.call import call, facts_without
 from orxaq_mesh.cli.values import ago
 from orxaq_mesh.effects import Answer
-from orxaq_mesh.errors import Fenced, MeshError, Refused, Unreachable
+from orxaq_mesh.errors import QUEUED, Fenced, MeshError, Refused, Unreachable
+from orxaq_mesh.kinds import HELD
 
 FIELDS = ("lease", "token", "holder", "epoch")
 
@@ -60,6 +61,10 @@ def tell(answer: Answer, value: dict[str, Any], words: Callable[[], str], essenc
         call().did = words()
     if call().json:
         call().data(value)
+    if answer.verdict == HELD:
+        if not call().json:
+            call().say(str(answer.record) if call().quiet else _held(answer))
+        raise typer.Exit(QUEUED)
     if answer.verdict != "applied":
         raise typer.Exit(call().fail(refusal(answer)))
     if not call().json:
@@ -68,6 +73,10 @@ def tell(answer: Answer, value: dict[str, Any], words: Callable[[], str], essenc
             call().say(line)
     if code:
         raise typer.Exit(code)
+
+
+def _held(answer: Answer) -> str:
+    return f"held: {answer.what}\n  next: {answer.hint}"
 
 
 def refusal(answer: Answer) -> MeshError:

@@ -23,6 +23,8 @@ from orxaq_mesh.errors import INVALID, Usage
 
 app = new_app()
 _SEEN = re.compile(r"([0-9]{1,16}):([0-9a-f]{16,64})")
+MOST = 100
+"""So many places that look like a credential are shown."""
 _ANOTHER = "ANOTHER LEDGER than the one that was asked for"
 
 Source = Annotated[
@@ -121,6 +123,8 @@ def _rest(found: Any) -> Iterator[Section]:
     yield Section("records", (), ("kind", *outcomes), counted)
     why = [(outcome, rule, str(count)) for (outcome, rule), count in found.reasons.items()]
     yield Section("why some had no effect", (), ("outcome", "rule", "records"), why)
+    where = [(s.record[:12], s.node, s.kind, str(s.epoch), s.path, s.pattern) for s in found.secrets[:MOST]]
+    yield Section("what looks like a credential", (), ("record", "by", "kind", "epoch", "where", "pattern"), where)
     yield Section("not known", found.unknown)
 
 
@@ -163,6 +167,12 @@ def state_sections(state: dict[str, Any]) -> Iterator[Section]:
     yield Section(f"DAGs at {title}", (), ("DAG", "state", "done", "by"), dags)
     commands = [(c["command"], c["name"], c["state"], c["node"] or "", c["by"]) for c in state["commands"]]
     yield Section(f"commands at {title}", (), ("command", "name", "state", "node", "by"), commands)
+    rules = [(n["rule"], ", ".join(n["kinds"]), ", ".join(n["names"]), str(n["approvals"])) for n in state["review"]]
+    yield Section(f"what needs an approval at {title}", (), ("rule", "kinds", "names", "approvals"), rules, "kinds")
+    held = [
+        (h["record"][:12], h["node"], h["kind"], f"{len(h['approved'])} of {h['approvals']}") for h in state["held"]
+    ]
+    yield Section(f"what waits for one at {title}", (), ("record", "node", "kind", "approved"), held)
     if state["breaker"]["open"]:
         yield Section(f"the breaker at {title}", [f"open since epoch {state['breaker']['epoch']}"])
 
@@ -198,7 +208,9 @@ def value_of(found: Any) -> dict[str, Any]:
         "nodes": found.nodes,
         "kinds": found.kinds,
         "reasons": [{"verdict": out, "rule": rule, "records": count} for (out, rule), count in found.reasons.items()],
+        "secrets": found.secrets,
         "waiting": len(past.waiting),
         "forks": len(past.ledger.spine.elections),
+        "left": len(past.ledger.spine.stood) - len(past.seals),
         "unknown": found.unknown,
     }

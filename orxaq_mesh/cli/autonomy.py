@@ -120,8 +120,8 @@ def _dispatched() -> dict[str, Any]:
 
 
 def _went_out(found: dict[str, Any]) -> dict[str, Any]:
-    if found["pending"]:
-        raise MeshFault(f"{found['pending']} records of this node wait, and no seal took them in", hint="mesh doctor")
+    if waits := found["pending"] - found["proposed"]:
+        raise MeshFault(f"{waits} records of this node wait, and no seal took them in", hint="mesh doctor")
     return found
 
 

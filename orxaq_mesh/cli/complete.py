@@ -59,6 +59,15 @@ def commands(incomplete: str) -> list[str]:
     return [name.removeprefix("command:") for name in _of("work", "items", f"command:{incomplete}")]
 
 
+def blamed(incomplete: str) -> list[str]:
+    """What can be asked about with `mesh blame`: a noun, then the names of that noun."""
+    noun, slash, rest = incomplete.partition("/")
+    names = {"lease": leases, "task": tasks, "command": commands, "node": nodes}
+    if not slash:
+        return [f"{name}/" for name in names if name.startswith(noun)]
+    return [f"{noun}/{name}" for name in names[noun](rest)] if noun in names else []
+
+
 def reactors(incomplete: str) -> list[str]:
     """Names of reactors that begin so."""
     return _of("reactor", "mappings", incomplete)

@@ -8,6 +8,8 @@ Knows not: how they are found (`doctor`).
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from orxaq_mesh.cli.app import Command
@@ -20,14 +22,19 @@ _MARKS = {"good": ("ok  ", "good"), "look": ("look", "warn"), "bad": ("BAD ", "b
 
 
 @app.command(cls=Command, epilog="Example: mesh doctor")
-def doctor() -> None:
+def doctor(
+    push: Annotated[
+        bool, typer.Option("--push", help="Try whether the hub takes a push to the trunk: one that changes nothing.")
+    ] = False,
+) -> None:
     """Examine this node: what is wrong, and how to mend it.
 
-    Looks at git, the home, key, journal, locks, clock, store, hub and ledger. Exit 1 if a finding is bad.
+    Looks at git, the home, key, journal, locks, clock, store, hub and ledger; and, where records wait or it is asked for,
+    at whether the hub lets this node push, and which of its settings is in the way. Exit 1 if a finding is bad.
     """
     from orxaq_mesh.doctor import examine
 
-    found = examine(call().mesh())
+    found = examine(call().mesh(), push=push)
     if call().json:
         call().data({"ok": all(item.level != "bad" for item in found), "findings": [item._asdict() for item in found]})
     else:

@@ -74,11 +74,11 @@ def _under(body: Any) -> dict[str, Any]:
 
 def record_value(item: Any, final: int = 0) -> dict[str, Any]:
     """A judged record as one JSON object; `final`: up to which epoch verdicts are."""
-    record, epoch, verdict, _ = item
+    record, epoch, verdict, again = item
     value: dict[str, Any] = {"id": record.id, "epoch": epoch, "node": record.log, "seq": record.seq}
     value |= {"kind": record.kind, "at": record.at, "body": record.body, "prev": record.prev}
     value |= {"verdict": verdict.outcome, "rule": verdict.rule, "result": verdict.result or None}
-    value["final"] = epoch <= final
+    value |= {"final": epoch <= final, "again": again}
     return value
 
 
@@ -107,7 +107,13 @@ def about(body: Any) -> str:
     if "capabilities" in body:
         return f"{', '.join(body['capabilities']) or 'any'}, {body.get('slots')} at once"
     part = f" part {body['part']}" if "part" in body else ""
-    named = ("name", "log", "task", "dag", "command", "reactor", "reason")
+    if "records" in body:
+        return (
+            f"{len(body['records'])} records: {body['records'][0][:8]}"
+            if len(body["records"]) > 1
+            else body["records"][0][:8]
+        )
+    named = ("name", "rule", "log", "task", "dag", "command", "reactor", "reason")
     return next((str(body[field]) for field in named if body.get(field)), "") + part
 
 

@@ -63,7 +63,14 @@ def show(*, offline: bool) -> int:
 def lines(found: dict[str, Any]) -> list[list[Part]]:
     """The screen, line by line."""
     alarms: list[list[Part]] = [[Painted("ALARM ", "bad"), _alarm(alarm)] for alarm in found["alarms"]]
-    return [*alarms, *_head(found), *_nodes(found), *_leases(found["leases"], found["nodes"]), *_work(found["work"])]
+    return [
+        *alarms,
+        *_head(found),
+        *_nodes(found),
+        *_leases(found["leases"], found["nodes"]),
+        *_work(found["work"]),
+        *_waiting(len(found["held"]), found["proposed"]),
+    ]
 
 
 def _alarm(alarm: dict[str, Any]) -> str:
@@ -92,7 +99,7 @@ def _head(found: dict[str, Any]) -> list[list[Part]]:
 
 
 def _pending(found: dict[str, Any]) -> Part:
-    number = found["pending"]
+    number = found["pending"] - found["proposed"]
     return Painted(f"  {number} record{'s wait' if number != 1 else ' waits'} to be taken in", "warn") if number else ""
 
 
@@ -135,6 +142,14 @@ def _work(work: dict[str, int]) -> list[list[Part]]:
         return []
     rest = f", {work['ready']} ready, {work['waiting']} waiting"
     return [[], [Painted(f"work    {work['running']} running", "bold"), rest, Painted("  mesh dag list", "dim")]]
+
+
+def _waiting(held: int, proposed: int) -> list[list[Part]]:
+    """What waits for somebody's approval: in the ledger itself, and in this node's outbox."""
+    if not held and not proposed:
+        return []
+    rest = f", {proposed} proposed by this node" if proposed else ""
+    return [[], [Painted(f"reviews {held} held", "bold"), rest, Painted("  mesh proposals", "dim")]]
 
 
 def _silent(lease: dict[str, Any], silent_s: dict[str, int]) -> Part:

@@ -6,8 +6,7 @@ Knows not: what a ledger means, where objects lie (a `Source` has them), who ask
 A snapshot belongs to one commit of one ledger, made by this version. It is gone on from only where the asked commit
 is that one or descends from it; else, or where it is damaged, or what came lies beneath it, all is read from genesis.
 
-    ledger = ledger_at(repository, tip, [folder / "anchor.json"])
-    keep(folder / "anchor.json", ledger, tip)
+    ledger = ledger_at(repository, tip, kept_at=folder / "anchor.json")
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orxaq_mesh import __version__, fold
+from orxaq_mesh.errors import MeshFault
 from orxaq_mesh.home.files import atomic_write, read_json_cache
 from orxaq_mesh.home.process import undisturbed
 from orxaq_mesh.ledger import Ledger
@@ -39,38 +39,57 @@ class Source(Protocol):
         """The files that differ."""
 
 
-def ledger_at(source: Source, tip: Oid, snapshots: Iterable[Path] = (), ledger_id: str | None = None) -> Ledger:
+def ledger_at(source: Source, tip: Oid, snapshots: Iterable[Path] = (), kept_at: Path | None = None) -> Ledger:
     """The ledger that has read a commit, its lines verified; what is wrong with them is in `flaws`.
 
     Args:
         source: where the commit is.
         tip: the commit.
         snapshots: files that may hold one, the best first; what does not fit is passed over.
-        ledger_id: whose ledger it must be, 64 hex; None takes what the commit holds.
+        kept_at: where to keep what was read, if it is not there already; a disk that says no costs time, no more.
     """
     with undisturbed():
-        for path in snapshots:
+        for path in (*([kept_at] if kept_at else []), *snapshots):
+            found = None
             with contextlib.suppress(*_DAMAGED):
-                ledger = _gone_on(source, tip, read_json_cache(path), ledger_id)
-                if ledger is not None:
-                    return ledger
-        ledger = Ledger(ledger_id)
-        ledger.read(_files(source.changes(None, tip)))
+                found = _gone_on(source, tip, read_json_cache(path))
+            if found is not None:
+                ledger, commit = found
+                if kept_at and (commit != tip or path != kept_at):
+                    _keep(kept_at, ledger, tip)
+                return ledger
+        ledger = read_whole(source, tip)
+    if kept_at and ledger.state.epoch:
+        _keep(kept_at, ledger, tip)
     return ledger
 
 
-def _gone_on(source: Source, tip: Oid, kept: Any, ledger_id: str | None) -> Ledger | None:
-    """A ledger that goes on from a snapshot; None where it does not belong here."""
+def read_whole(source: Source, tip: Oid, *, settles: bool = True) -> Ledger:
+    """The ledger that has read a commit from genesis on.
+
+    Args:
+        source: where the commit is.
+        tip: the commit.
+        settles: whether what is decided is let go; else all can still be judged anew.
+    """
+    ledger = Ledger()
+    ledger.settles = settles
+    ledger.read(_files(source.changes(None, tip)))
+    return ledger
+
+
+def _gone_on(source: Source, tip: Oid, kept: Any) -> tuple[Ledger, Oid] | None:
+    """A ledger that goes on from a snapshot, and the snapshot's commit; None where it does not belong here."""
     if not isinstance(kept, dict) or kept.get("version", __version__) != __version__:
         return None
-    known, commit = kept["ledger"], kept["trunk"]
-    if known is None or ledger_id not in (None, known) or not source.has(commit) or not source.descends(tip, commit):
+    commit = kept["trunk"]
+    if kept["ledger"] is None or not source.has(commit) or not source.descends(tip, commit):
         return None
     ledger = _restored(source, kept)
-    if ledger is None or commit == tip:
-        return ledger
-    reading = ledger.read(_files(source.changes(commit, tip)))
-    return ledger if reading.deeper is None else None
+    if ledger is not None and commit != tip:
+        reading = ledger.read(_files(source.changes(commit, tip)))
+        ledger = ledger if reading.deeper is None else None
+    return (ledger, commit) if ledger is not None else None
 
 
 def _restored(source: Source, kept: dict[str, Any]) -> Ledger | None:
@@ -84,6 +103,11 @@ def _restored(source: Source, kept: dict[str, Any]) -> Ledger | None:
 
 def _files(items: Iterable[Change | Flaw]) -> Iterator[Change]:
     return (item for item in items if isinstance(item, Change))
+
+
+def _keep(path: Path, ledger: Ledger, tip: Oid) -> None:
+    with contextlib.suppress(MeshFault):
+        keep(path, ledger, tip)
 
 
 def keep(path: Path, ledger: Ledger, tip: Oid) -> None:

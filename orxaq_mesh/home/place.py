@@ -125,7 +125,13 @@ def _current() -> Path:
 
 
 def common_git_directory(start: Path) -> Path | None:
-    """The common git directory of the repository that `start` stands in, shared by all its worktrees; or None.
+    """The common git directory of the repository that `start` stands in, shared by all its worktrees; or None."""
+    git = git_directory(start)
+    return _common(git) if git else None
+
+
+def git_directory(start: Path) -> Path | None:
+    """The git directory of the repository that `start` stands in; a linked worktree has one of its own; or None.
 
     A bare repository counts only where nothing above it has a `.git`: one inside a work tree can have come with a
     clone, and its `config.yaml` would be a stranger's.
@@ -134,10 +140,10 @@ def common_git_directory(start: Path) -> Path | None:
     start = start.resolve()
     for directory in (start, *start.parents):
         if git := _git_directory_of(directory):
-            return _common(git)
+            return git
         if bare is None and _looks_like_git(directory):
             bare = directory
-    return _common(bare) if bare else None
+    return bare
 
 
 def refuse_work_tree(path: Path) -> None:

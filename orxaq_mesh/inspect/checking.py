@@ -118,7 +118,7 @@ def check(
         findings += _not_rendered(place.files, reader)
     order = sorted(set(findings), key=lambda finding: (finding.file, finding.line, finding.law))
     state = reader.state
-    counts = (state.epoch, len(reading.judged), len(reading.seals))
+    counts = (state.epoch, state.records, len(reading.seals))
     report = Report(not findings, state.ledger, wanted is not None, *counts, state.digest, tuple(order))
     asked = None if wanted is None else not strange and bool(reader.state.epoch)
     return Checked(report, asked, reader, reading, place)

@@ -56,7 +56,7 @@ def steps(past: History) -> Iterator[tuple[Stood, State]]:
 def taken_of(stood: Stood) -> dict[str, list[Record]]:
     """What a seal took in, by log and seq."""
     taken: dict[str, list[Record]] = {}
-    for item in stood.judged:
+    for item in (item for item in stood.judged if not item.again):
         taken.setdefault(item.record.log, []).append(item.record)
     return taken
 

@@ -26,11 +26,13 @@ from orxaq_mesh.store import Change, Flaw
 if TYPE_CHECKING:
     from orxaq_mesh.record import Record, Seal
     from orxaq_mesh.store.git import GitStore
+    from orxaq_mesh.store.repository import Repository
 
 HUB, REPOSITORY, FOLDER_, BUNDLE, EXPORT = "hub", "repository", "directory", "git bundle", "export"
 TRUNK = "mesh"
 _BUNDLE_BEGINS = b"# v"
 _USERINFO = re.compile(r"(?<=://)[^/@]*@")
+_OTHER = "name the branch with --trunk, or another place"
 _WHOLE = "a whole bundle is made by: git bundle create FILE mesh"
 
 Files = tuple[list[Change], list[Finding]]
@@ -46,6 +48,7 @@ class Taken(NamedTuple):
         files: the ledger's files there.
         findings: what else lies there, or kept it from being read.
         outboxes: how many nodes have a branch of their own there, which is not read.
+        cut: the commits before the newest are not there (trap B15). The newest one's tree has every line.
     """
 
     kind: str
@@ -53,6 +56,7 @@ class Taken(NamedTuple):
     files: Sequence[Change]
     findings: Sequence[Finding]
     outboxes: int = 0
+    cut: bool = False
 
 
 def taken(source: str | Path, trunk: str = TRUNK) -> Taken:
@@ -73,7 +77,7 @@ def taken(source: str | Path, trunk: str = TRUNK) -> Taken:
         if is_ledger(path):
             return Taken(FOLDER_, str(path), *from_folder(path))
         if is_repository(path):
-            return _at(path.absolute(), str(path), REPOSITORY, trunk)
+            return _in_repository(path, trunk)
         raise Usage(f"there is no ledger in {path}", hint="name a directory that holds ledger/, or a repository")
     if os.path.isfile(source):  # noqa: PTH113
         return _in_file(path, trunk)
@@ -98,6 +102,32 @@ def is_ledger(folder: Path) -> bool:
 
 
 # Through git: a hub, a repository, a bundle.
+
+
+def _in_repository(path: Path, trunk: str) -> Taken:
+    """A repository on this disk. What is bare and whole may be a hub, and is fetched like one: git checks its objects."""
+    from orxaq_mesh.home.process import environment
+    from orxaq_mesh.store.repository import Repository
+
+    inner = path / ".git"
+    with Repository((inner if inner.exists() else path).absolute(), environ=environment()) as repository:
+        cut = repository.is_shallow()
+        if not cut and not inner.exists():
+            return _at(path.absolute(), str(path), REPOSITORY, trunk)
+        tip = _tip(repository, path, trunk)
+        files, findings = sort_out(repository.changes(None, tip))
+        findings = [found for found in findings if found.file.partition("/")[0] in (tip, "ledger")]  # else: beside it
+        return Taken(REPOSITORY, str(path), files, findings, cut=cut)
+
+
+def _tip(repository: Repository, path: Path, trunk: str) -> str:
+    """Where the trunk is: a branch, or what was fetched of one."""
+    for ref in (f"refs/heads/{trunk}", f"refs/remotes/origin/{trunk}"):
+        try:
+            return repository.resolve(ref)
+        except Usage:
+            continue
+    raise MeshFault(f"there is no branch {trunk} in {path}: no ledger was founded there", hint=_OTHER)
 
 
 def _at(path: Path, name: str, kind: str, trunk: str) -> Taken:
@@ -135,8 +165,7 @@ def _fetched(address: str, name: str, kind: str, trunk: str) -> Taken:
         try:
             tips = store.poll()
             if trunk not in tips:
-                hint = "name the branch with --trunk, or another place"
-                raise MeshFault(f"there is no branch {trunk} in {name}: no ledger was founded there", hint=hint)
+                raise MeshFault(f"there is no branch {trunk} in {name}: no ledger was founded there", hint=_OTHER)
             return Taken(kind, name, *from_hub(store, {trunk: tips[trunk]}), outboxes=len(tips) - 1)
         finally:
             store.close()

@@ -15,7 +15,8 @@ from orxaq_mesh.inspect import work
 from orxaq_mesh.keys import PublicKey
 from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.lease import leases
-from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.node import members, name_of
+from orxaq_mesh.kinds.review import reviews
 
 Json = dict[str, Any]
 
@@ -35,6 +36,8 @@ def told(state: State) -> Json:
         "dags": work.dags(state),
         "commands": work.commands(state),
         "breaker": work.breaker(state),
+        "review": [{"rule": name, **need._asdict()} for name, need in sorted(reviews(state).needs.items())],
+        "held": list(held_of(state)),
     }
 
 
@@ -67,4 +70,18 @@ def leases_of(state: State) -> Iterator[Json]:
             "since": lease.since or None,
             "record": lease.record or None,
             "queue": [waiter._asdict() for waiter in lease.queue],
+        }
+
+
+def held_of(state: State) -> Iterator[Json]:
+    """The records that wait for an approval, in the order in which they came."""
+    for record_id, held in reviews(state).held.items():
+        yield {
+            "record": record_id,
+            "node": name_of(state, held.record),
+            "kind": held.record.kind,
+            "epoch": held.epoch,
+            "approvals": held.approvals,
+            "approved": list(held.approved),
+            "until": held.until,
         }

@@ -178,9 +178,9 @@ def propose(state: State, name: str, kind: str, wish: Value) -> Value:
     return {**asked, "until": state.epoch + (epochs or UNTIL_EPOCHS)}
 
 
-def is_held(state: State, record_id: str) -> bool:
-    """Whether the record of this id was sealed, and waits for an approval."""
-    return review.is_held(state, record_id)
+def asks_for_reviews(state: State) -> bool:
+    """Whether any rule is in force by which records are held."""
+    return bool(review.reviews(state).needs)
 
 
 _WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
@@ -190,6 +190,9 @@ _WORDS: dict[str, Callable[[Record], tuple[str, str]]] = {
     "ONCE": lambda record: (f"the key {record.body.get('once')} was used before", "use another --key"),
     "SEEN": lambda record: ("it names an older seal than the record before it did", "mesh doctor"),
 }
+
+
+_OF_REVIEW = frozenset(rule.id for rule in review.RULES)
 
 
 def _too_late(record: Record) -> str:
@@ -202,7 +205,7 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
     if verdict.rule == "NODE-3" and node.is_suspended(state, record.log):
         what = f"the key of {record.log} is suspended: it signed two histories"
         return Words(what, "mesh node rotate: a new key, which an admin lets in", {})
-    if verdict.outcome == HELD:
+    if verdict.outcome == HELD or verdict.rule in _OF_REVIEW:
         return review.words(state, record, verdict)
     if verdict.rule in _WORDS:
         what, hint = _WORDS[verdict.rule](record)
@@ -233,7 +236,7 @@ __all__ = [
     "Verdict",
     "Words",
     "apply",
-    "is_held",
+    "asks_for_reviews",
     "judge",
     "judged_again",
     "new_state",

@@ -564,6 +564,7 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         "LEASE-2": (f"{name} is {held}", f"mesh lease acquire {name} --wait, or mesh lease take {name} if it is dead"),
         "LEASE-3": (f"{name} changed hands in this very epoch", f"mesh lease acquire {name} once more, or --queue"),
         "LEASE-4": (f"this session holds {name} or waits for it already ({held})", f"mesh lease show {name}"),
+        "LEASE-7": (f"the request for {name} was taken back", f"mesh lease acquire {name}"),
         "LEASE-8": (f"{name} is {held}: no longer what the take-over named", f"mesh lease show {name}"),
         "LEASE-9": (f"{name} is {held}: the token named is not its current one", f"mesh lease show {name}"),
         "FENCE": (f"the token {body.get('token')} is stale: {name} is {held}", f"mesh lease show {name}"),

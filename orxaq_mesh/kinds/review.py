@@ -14,12 +14,12 @@ approval), UNTIL.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from orxaq_mesh.errors import Refused
 from orxaq_mesh.kinds import node
-from orxaq_mesh.kinds.base import APPLIED, HELD, REFUSED, Case, Kind, Moment, Row, State, Verdict, Words
+from orxaq_mesh.kinds.base import APPLIED, HELD, REFUSED, Case, Judged, Kind, Moment, Row, Said, State, Verdict, Words
 from orxaq_mesh.record import Record, Value
 from orxaq_mesh.rules import Rule
 from orxaq_mesh.schema import read_record
@@ -69,7 +69,7 @@ RULES = (
         "where its author loses the right to write it. What the recovery key signs, a claim of work, and what a "
         "reactor makes are never held.",
         "Four eyes on a deploy must hold on every machine, also where the host's merge button was pressed.",
-        "mesh review require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
+        "mesh policy require deploys --kind lease.acquire --name deploy: elm's acquire waits for a reviewer.",
     ),
     Rule(
         "REVIEW-2",
@@ -167,7 +167,8 @@ def names_of(body: Value) -> Iterator[str]:
 
 
 def _fits(need: Need, kind: str, body: Value, roles: tuple[str, ...]) -> bool:
-    if kind not in need.kinds or (need.roles and not set(roles) <= set(need.roles)):
+    named = kind in need.kinds or (kind == "dag.part" and "dag.submit" in need.kinds)  # its tasks are the DAG's, too
+    if not named or (need.roles and not set(roles) <= set(need.roles)):
         return False
     return not need.names or any(_matches(pattern, name) for name in names_of(body) for pattern in need.names)
 
@@ -427,18 +428,19 @@ def gone(state: State, node: str, moment: Moment) -> None:
 
 def propose(state: State, node: str, kind: str, wish: Value) -> Value:
     """Records are named by their whole ids, or by so much of one as fits one held record alone."""
-    if kind not in ("review.approve", "review.reject"):
+    named = wish.get("records")
+    if kind not in ("review.approve", "review.reject") or not isinstance(named, list):
         return wish
-    return {**wish, "records": [_whole(state, prefix) for prefix in wish["records"]]}
+    return {**wish, "records": [_whole(state, prefix) for prefix in named]}
 
 
-def _whole(state: State, prefix: str) -> str:
-    if len(prefix) == 64:
-        return prefix
+def _whole(state: State, prefix: Any) -> Any:
+    if not isinstance(prefix, str) or len(prefix) == 64:
+        return prefix  # its form is the schema's matter
     found = [id_ for id_ in reviews(state).held if id_.startswith(prefix)]
     if len(found) != 1:
         count = "several records" if found else "no record"
-        raise Refused("REVIEW-3", f"{count} that waits has an id that begins with {prefix}", hint="mesh held")
+        raise Refused("REVIEW-3", f"{count} that waits has an id that begins with {prefix}", hint="mesh proposals")
     return found[0]
 
 
@@ -449,4 +451,85 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
         what = f"{record.kind} needs {lacks} approval{'s' if lacks != 1 else ''} of others; it has no effect so far"
         return Words(what, f"mesh propose, then another node: mesh approve {record.id[:12]}", {"approvals": lacks})
     says = next((rule.title for rule in RULES if rule.id == verdict.rule), verdict.rule)
+    if verdict.rule == "REVIEW-4":
+        says = "a reviewer rejected it, or its author took it back"
     return Words(says, f"mesh explain {verdict.rule}", {})
+
+
+# What a reader of a change is told.
+
+
+def says_held(state: State, record: Record) -> Said:
+    """What a held record waits for, to be put behind what it asks for; of several tasks, for which of them."""
+    author = node.members(state).by_log.get(record.log)
+    needs = [
+        need for need in reviews(state).needs.values() if author and _fits(need, record.kind, record.body, author.roles)
+    ]
+    facts: dict[str, str | int] = {}
+    if (lacks := lacking(state, record)) > 0:
+        facts["lacks"] = lacks
+    if len(record.body.get("tasks", ())) > 1:
+        patterns = [pattern for need in needs for pattern in need.names]
+        found = [name for name in names_of(record.body) if any(_matches(pattern, name) for pattern in patterns)]
+        facts |= {"reviewed": ", ".join(found)} if found else {}
+    template = ", needs approval of {lacks}" if "lacks" in facts else ", needs approval"
+    return Said(template + " for `{reviewed}`" * ("reviewed" in facts), facts)
+
+
+def _says_require(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"rule_name": body["rule"], "kinds": ", ".join(sorted(body["kinds"])), "approvals": body["approvals"]}
+    template = "requires approval of {approvals} for {kinds}"
+    if "names" in body:
+        template, facts = template + ", where it is about `{names}`", {**facts, "names": ", ".join(body["names"])}
+    if "roles" in body:
+        template += ", by nodes that are no more than {roles}"
+        facts["roles"] = " or ".join(sorted(body["roles"]))
+    if "epochs" in body:
+        template, facts = template + ", and lets it wait {epochs} epochs", {**facts, "epochs": body["epochs"]}
+    return Said(template + " (review rule `{rule_name}`)", facts)
+
+
+def _says_lift(before: State, after: State, judged: Judged) -> Said:
+    need = reviews(before).needs.get(judged.record.body["rule"])
+    facts: dict[str, str | int] = {"rule_name": judged.record.body["rule"]}
+    if need is None:
+        return Said("lifts the review rule `{rule_name}`", facts)
+    facts |= {"kinds": ", ".join(sorted(need.kinds)), "approvals": need.approvals}
+    return Said("lifts the review rule `{rule_name}`: approval of {approvals} for {kinds}", facts)
+
+
+def _says_decides(before: State, after: State, judged: Judged) -> Said:
+    """An approval or a rejection: of which records, as far as they are known here."""
+    body = judged.record.body
+    names = ", ".join(_named(before, after, id_) for id_ in body["records"])
+    verb = "approves" if judged.record.kind == "review.approve" else "rejects"
+    if "reason" not in body:
+        return Said(f"{verb} {{records}}", {"records": names})
+    return Said(f"{verb} {{records}}: `{{reason}}`", {"records": names, "reason": body["reason"]})
+
+
+def _named(before: State, after: State, id_: str) -> str:
+    for state in (before, after):
+        if (held := reviews(state).held.get(id_)) is not None:
+            return f"{held.record.kind} of {node.name_of(state, held.record)} ({id_[:16]})"
+    return f"record {id_[:16]}"
+
+
+def _says_allow(before: State, after: State, judged: Judged) -> Said:
+    body = judged.record.body
+    facts = {"digest": body["digest"], "reason": body["reason"]}
+    return Said("says that the text with sha256 {digest} is no credential: `{reason}`", facts)
+
+
+_SAYS: Mapping[str, Callable[[State, State, Judged], Said]] = {
+    "review.require": _says_require,
+    "review.lift": _says_lift,
+    "review.approve": _says_decides,
+    "review.reject": _says_decides,
+    "review.allow": _says_allow,
+}
+
+
+def says(before: State, after: State, judged: Judged) -> Said:
+    return _SAYS[judged.record.kind](before, after, judged)

@@ -20,6 +20,8 @@ from orxaq_mesh.store import Oid, Outcome, Pushed
 from orxaq_mesh.text import clean
 
 MAX_OUTBOXES = 8192
+MAX_TOLD = 6
+"""Lines of a hub's own words that a refused push is told with."""
 OUTBOX = "mesh-node/"
 
 _TIP = re.compile(rb"([0-9a-f]{40}(?:[0-9a-f]{24})?)\trefs/heads/([!-~]{1,200})")
@@ -28,9 +30,10 @@ _LOST = re.compile(
     "stale info|fetch first|non-fast-forward|failed to update ref|incorrect old value|cannot lock ref|failed to lock"
     "|reference already exists"
 )
+# "unpacker error": of a push whose objects were not taken in (too large, malformed) no ref moves.
 _VETO = re.compile(
     "declined|protected branch|den(?:y|ied)|prohibited|rule violations|currently checked out|hidden ref"
-    "|not allowed|deletion of the current branch"
+    "|not allowed|deletion of the current branch|unpacker error"
 )
 _VETO_ASIDE = re.compile(r"aborted by (?:the reference-transaction )?hook|hook declined")
 
@@ -61,6 +64,7 @@ _BAD_OBJECTS = re.compile(
     )""",
     re.VERBOSE,
 )
+_BAD_NAMES = re.compile("hasDot|hasDotdot|hasDotgit|zeroPaddedFilemode|git(?:modules|attributes)[A-Z]")
 _LACKING = re.compile(
     r"(?:fatal: (?:remote error: upload-pack|git upload-pack): not our ref [0-9a-f]{40}"
     r"|(?:remote|fatal: git upload-pack): aborting due to possible repository corruption on the remote side)"
@@ -153,12 +157,10 @@ def _pushed_line(flag: str, summary: str, ran: Ran, said: str) -> Pushed:
 
 
 def _with_remote(words: str, ran: Ran) -> str:
-    """A veto with the first words that the hub gave for it."""
-    for line in _lines(ran.err):
-        text = line.removeprefix("remote:").removeprefix(" error:").strip()
-        if line.startswith("remote:") and text:
-            return clean(f"{words}: {text}")
-    return words
+    """A veto with the words that the hub gave for it: the first lines, for the reason need not stand in the first."""
+    lines = (line.removeprefix("remote:").strip() for line in _lines(ran.err) if line.startswith("remote:"))
+    told = [clean(line.removeprefix("error:").strip()) for line in lines if line]
+    return clean(f"{words}: {'; '.join(told[:MAX_TOLD])}" if told else words)
 
 
 def nothing_sent(ran: Ran) -> bool:
@@ -175,6 +177,12 @@ def foreign_format(ran: Ran) -> bool:
 def bad_objects(ran: Ran) -> bool:
     """Whether a fetch failed because what came is malformed, and not because it did not come."""
     return not ran.good and any(_BAD_OBJECTS.match(line) for line in _lines(ran.err))
+
+
+def broken_law(ran: Ran) -> str:
+    """The law that malformed objects break: QUIET for names and modes that git itself is wary of, else RENDER."""
+    bad = (line for line in _lines(ran.err) if _BAD_OBJECTS.match(line))
+    return "QUIET" if _BAD_NAMES.search(next(bad, "")) else "RENDER"
 
 
 def lacking(ran: Ran) -> bool:

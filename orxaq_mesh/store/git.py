@@ -218,7 +218,7 @@ class GitStore:
                 args, timeout_ms=self._timeout_ms * FETCH_TIMEOUTS, feed=feed, extra=quarantine.variables
             )
             if answers.bad_objects(ran):
-                return [Flaw("RENDER", branch, answers.reason(ran)) for branch in wanted]
+                return [Flaw(answers.broken_law(ran), branch, answers.reason(ran)) for branch in wanted]
             if answers.shallow(ran):
                 return [Flaw("RENDER", branch, "the hub's history is cut off (a shallow clone)") for branch in wanted]
             if answers.lacking(ran) and set(wanted) != {self.trunk}:

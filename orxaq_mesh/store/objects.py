@@ -74,22 +74,27 @@ def parse_tree(raw: bytes, oid_bytes: int) -> Tree:
         Unreadable: it is no tree, or has more entries than a ledger's folder.
     """
     tree: Tree = {}
-    at = 0
+    at, last = 0, b""
     while at < len(raw):
         found = _ENTRY.match(raw, at)
         at = found.end() + oid_bytes if found else at
-        if found is None or at > len(raw) or found[2] in tree:
+        if found is None or at > len(raw) or found[2] in tree or (place := _place(found[2], found[1])) <= last:
             raise Unreadable("a malformed tree")
         if len(tree) >= MAX_TREE_ENTRIES:
             raise Unreadable(f"more than {MAX_TREE_ENTRIES} entries")
-        tree[found[2]] = Entry(found[1], raw[at - oid_bytes : at].hex())
+        tree[found[2]], last = Entry(found[1], raw[at - oid_bytes : at].hex()), place
     return tree
 
 
 def format_tree(tree: Tree) -> bytes:
     """A tree object's raw bytes, in git's order: a folder sorts as if its name ended in a slash."""
-    names = sorted(tree, key=lambda name: name + b"/" if tree[name].mode == FOLDER else name)
+    names = sorted(tree, key=lambda name: _place(name, tree[name].mode))
     return b"".join(b"%s %s\0%s" % (tree[name].mode, name, bytes.fromhex(tree[name].oid)) for name in names)
+
+
+def _place(name: bytes, mode: bytes) -> bytes:
+    """By what git sorts an entry; its own reader takes a zero before a folder's mode for nothing."""
+    return name + b"/" if mode.lstrip(b"0") == FOLDER else name
 
 
 def parse_commit(raw: bytes) -> tuple[Oid, list[Oid]]:
@@ -166,6 +171,8 @@ class _Walk:
         after, flaw = self._get(self._source.tree, new, path)
         if flaw:
             yield flaw
+        if new and after == {}:
+            yield Flaw("RENDER", path, "an empty folder")
         before, after = before or {}, after or {}
         for name in sorted(before.keys() | after.keys()):
             inner = f"{path}/{_text(name)}"

@@ -30,6 +30,7 @@ from orxaq_mesh.store.pipes import Drain, end
 from orxaq_mesh.text import clean
 
 OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_REF = re.compile(r"refs(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+")
 _REMEMBERED = 512
 
 
@@ -59,6 +60,18 @@ class Reader:
         with self._lock:
             words = self._ask("info", oid).split()
         return None if words[-1] == "missing" else (words[1], int(words[2]))
+
+    def named(self, ref: str) -> Oid | None:
+        """The object that a full ref's name (`refs/heads/mesh`) stands for, or None.
+
+        Raises:
+            ValueError: that is no such name.
+        """
+        if not _REF.fullmatch(ref):
+            raise ValueError(f"not a ref's name: {clean(ref, limit=80)!r}")
+        with self._lock:
+            words = self._say("info", ref).split()
+        return None if words[-1] == "missing" else words[0]
 
     def raw(self, oid: Oid, kind: str, limit: int) -> bytes:
         """An object's bytes.
@@ -123,6 +136,9 @@ class Reader:
     def _ask(self, what: str, oid: Oid) -> str:
         if not OID.fullmatch(oid):
             raise ValueError(f"not an object id: {clean(oid, limit=80)!r}")
+        return self._say(what, oid)
+
+    def _say(self, what: str, oid: str) -> str:
         if self._process is None:
             self._process = self._start()
             self._said = Drain(self._process, self._process.stderr)

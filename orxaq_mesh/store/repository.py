@@ -68,6 +68,14 @@ class Repository:
             raise errors.Usage(f"no commit of {self.git_dir} is named {clean(revision, limit=80)!r}")
         return oid
 
+    def tip(self, ref: str) -> Oid | None:
+        """Where a ref (`refs/heads/mesh`) stands, without a process of its own; None where there is no such ref.
+
+        Raises:
+            ValueError: that is no full ref's name.
+        """
+        return self._reader.named(ref)
+
     def has(self, oid: Oid) -> bool:
         """Whether this commit is here."""
         return (self._reader.info(oid) or ("", 0))[0] == "commit"
@@ -98,6 +106,18 @@ class Repository:
     def is_shallow(self) -> bool:
         """Whether history is cut off here (trap B15)."""
         return self._answer("rev-parse", "--is-shallow-repository").out.strip() == b"true"
+
+    def is_cut_between(self, one: Oid, other: Oid) -> bool:
+        """Whether history is cut off where only one of two commits reaches: a later merge base may lie beyond (B15)."""
+        if not self.is_shallow():
+            return False
+        cut = self._answer("rev-parse", "--git-path", "shallow").out.decode("utf-8", "surrogateescape").rstrip("\n")
+        try:
+            ends = set((self.git_dir / cut).read_text("ascii").split())
+        except (OSError, ValueError):
+            return True
+        ran = self._run("rev-list", f"{one}...{other}")
+        return not ran.good or not ends.isdisjoint(ran.out.decode("ascii").split())
 
     def changes(self, old: Oid | None, new: Oid, only: Wanted | None = None) -> Iterator[Change | Flaw]:
         """What differs between two commits: the ledger's files as `Store.changes` tells, then what stands beside it.

@@ -116,7 +116,7 @@ def react(home: Home, settings: Settings) -> Performer:
         while True:
             with NodeLock(home, "node"):
                 performer.pass_once()
-            waits = engine.pen.pending or engine.reacting.left(engine.ledger.state)
+            waits = engine.unsettled or engine.reacting.left(engine.ledger.state)
             if not waits or clock.now_ms() >= deadline_ms:
                 return performer
             time.sleep(max(50, min(1000, engine.wake_ms() - clock.now_ms())) / 1000)

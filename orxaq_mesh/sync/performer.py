@@ -55,6 +55,7 @@ from orxaq_mesh.home.process import ProcessId, alive, undisturbed
 from orxaq_mesh.keys import SecretKey, namespace
 from orxaq_mesh.kinds import State
 from orxaq_mesh.kinds.lease import Lease, leases
+from orxaq_mesh.kinds.review import is_held
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.news import added_lines, beyond
 from orxaq_mesh.reconcile import render
@@ -501,6 +502,7 @@ class Performer:
             "alarms": [finding._asdict() for finding in engine.findings],
             "broken": engine.broken.what if engine.broken else None,
             "pending": len(engine.pen.pending),
+            "proposed": len(engine.pen.pending) - len(engine.settling),
             "quiet_outboxes": self._quiet_outboxes,
         }
         atomic_write(self._snapshot, orjson.dumps(value))
@@ -527,7 +529,8 @@ class Performer:
     def _is_live(self, hold: Hold) -> bool:
         held = leases(self.engine.ledger.state).by_name.get(hold.lease) or Lease(hold.lease)
         unsealed = any(record.id == hold.record for record in self.engine.pen.pending)
-        return unsealed or held.record == hold.record or any(w.record == hold.record for w in held.queue)
+        waits = unsealed or is_held(self.engine.ledger.state, hold.record)
+        return waits or held.record == hold.record or any(w.record == hold.record for w in held.queue)
 
 
 def with_mends(files: Mapping[str, bytes], publish: Publish) -> dict[str, bytes | None]:

@@ -1,0 +1,206 @@
+"""Where a review's change comes from: two commits of any repository, or a patch for one.
+
+Knows: which commits are compared, what a change is where its base has moved on, what a cut-off history hides (B15).
+Knows not: how a change is judged (`review`), how it is told (`prose`).
+Laws: QUIET, nothing is checked out, run or written in the repository. CACHE, a snapshot saves time and decides nothing.
+
+    with Repository(git_dir, environ=environment()) as repository:
+        found = of_commits(repository, base, head, pin="3f9a01c2...")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from orxaq_mesh.errors import InvalidLedger, Usage
+from orxaq_mesh.home.anchor import ledger_at, read_whole
+from orxaq_mesh.inspect.patch import in_order, read_patch
+from orxaq_mesh.keys import PublicKey
+from orxaq_mesh.kinds.node import members
+from orxaq_mesh.ledger import Ledger
+from orxaq_mesh.review import ReadDeeper, Review, review
+from orxaq_mesh.standing import Finding
+from orxaq_mesh.store import Change, Flaw, Oid
+from orxaq_mesh.store.repository import Repository
+from orxaq_mesh.text import clean
+
+_CUT_OFF = "history is cut off here (a shallow clone)"
+
+
+class Asked(NamedTuple):
+    """What every review is asked with.
+
+    Attributes:
+        pin: whose ledger it must be: its id, or its founder's fingerprint; empty: whosever the base holds.
+        snapshots: files that may hold one of the base.
+        kept_at: where to keep one.
+    """
+
+    pin: str = ""
+    snapshots: tuple[Path, ...] = ()
+    kept_at: Path | None = None
+
+
+class _Change(NamedTuple):
+    """What a change is, seen from its base."""
+
+    items: Sequence[Change | Flaw]
+    unknown: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
+
+
+def of_commits(repository: Repository, base: Oid, head: Oid, asked: Asked) -> Review:
+    """What merging a commit into a base would do.
+
+    Where the base has moved on since the two parted, what counts is what the head brought since then, put onto the base
+    line by line, as the host's merge and every node would.
+
+    Raises:
+        InvalidLedger: the base is of another ledger than asked for.
+        Usage: the base holds none.
+        MeshFault: objects are missing.
+    """
+    return _judged(repository, base, asked, _between(repository, base, head))
+
+
+def of_patch(repository: Repository, base: Oid, data: bytes, asked: Asked) -> Review:
+    """What a patch would do to a base.
+
+    Raises:
+        Usage: it is no patch, or larger than any that is read. As `of_commits`, too.
+    """
+    found = read_patch(data, lambda path: repository.read(base, path))
+    moved = [f"{len(found.moved)} files were changed since the patch was made: its lines are put in one by one"]
+    return _judged(repository, base, asked, _Change(found.changes, (), moved * bool(found.moved), found.findings))
+
+
+def _judged(repository: Repository, base: Oid, asked: Asked, change: _Change) -> Review:
+    ledger = ledger_at(repository, base, asked.snapshots, asked.kept_at)
+    _check_is(ledger, asked.pin)
+    try:
+        found = review(ledger, change.items, change.unknown)
+    except ReadDeeper:
+        found = review(read_whole(repository, base, settles=False), change.items, change.unknown)
+    findings = sorted({*found.findings, *change.findings}, key=lambda one: (one.file, one.line, one.law))
+    return found._replace(ok=not findings, findings=tuple(findings), notes=(*change.notes, *found.notes))
+
+
+def _check_is(ledger: Ledger, pin: str) -> None:
+    """SIG: whose ledger this is. Anybody can found one."""
+    state = ledger.state
+    if not state.epoch:
+        raise Usage("the base holds no ledger", hint="mesh review BASE..HEAD, where BASE is the trunk")
+    founder = next(iter(members(state).by_log.values()))
+    fingerprint = PublicKey.parse(founder.key).fingerprint
+    if pin and pin != fingerprint and not (len(pin) >= 16 and state.ledger.startswith(pin)):
+        reason = f"this is ledger {state.ledger}, founded by {founder.name} with key {fingerprint}; not {clean(pin)}"
+        raise InvalidLedger(reason, findings=[Finding("SIG", "ledger", 0, reason)], hint="ask an admin: mesh invite")
+
+
+# Two commits.
+
+
+def _between(repository: Repository, base: Oid, head: Oid) -> _Change:
+    parted = repository.merge_base(base, head)
+    if parted == base:
+        return _Change(list(repository.changes(base, head)))
+    is_cut = repository.is_cut_between(base, head)
+    if parted is None:
+        return _Change(list(_of_strangers(repository, base, head)), [_nothing_in_common(is_cut)])
+    unknown = [f"{_CUT_OFF}: whether the two parted later than at {parted[:12]}"] * is_cut
+    items, clashes = _onto(repository, base, repository.changes(parted, head))
+    notes = [f"the base has moved on since {parted[:12]}; what counts is what was added since then"]
+    if clashes:
+        notes.append(f"git itself may call {len(clashes)} files a conflict, as both sides wrote them: {clashes[0]}")
+    return _Change(items, unknown, notes)
+
+
+def _nothing_in_common(is_cut: bool) -> str:
+    if is_cut:
+        return f"{_CUT_OFF}: where the two parted, and so what the change takes away: git fetch --unshallow"
+    return "the two have no commit in common: what the change takes away, and whether git would merge it at all"
+
+
+def _onto(repository: Repository, base: Oid, items: Iterable[Change | Flaw]) -> tuple[list[Change | Flaw], list[str]]:
+    """What the head changed, as a change of the base; and the files that both changed."""
+    found: list[Change | Flaw] = []
+    clashes: list[str] = []
+    for item in items:
+        if isinstance(item, Flaw):
+            found.append(item)
+            continue
+        there = repository.read(base, item.path)
+        if there not in (item.old, item.new):
+            clashes.append(item.path)
+        if there != item.new:
+            found.append(Change(item.path, there, merged(item.old, item.new, there)))
+    return [item for item in found if isinstance(item, Flaw) or item.old != item.new], clashes
+
+
+def merged(old: bytes | None, new: bytes | None, there: bytes | None) -> bytes | None:
+    """A file of the base with what one side made of it: what that side took away or put out of order stays so.
+
+    Args:
+        old: the file where the two parted.
+        new: what the side made of it.
+        there: what the base has.
+    """
+    if there == old:
+        return new
+    before, after, now = (_lines(part) for part in (old, new, there))
+    known = set(before)
+    only_grew = [line for line in after if line in known] == before and in_order(after) == (new or b"")
+    if only_grew:
+        return in_order(list(dict.fromkeys([*now, *after])))
+    theirs = known.union(after)
+    return b"".join(line + b"\n" for line in [*after, *(line for line in now if line not in theirs)]) or None
+
+
+def _lines(part: bytes | None) -> list[bytes]:
+    lines = (part or b"").split(b"\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def _of_strangers(repository: Repository, base: Oid, head: Oid) -> Iterator[Change | Flaw]:
+    """What a commit has that the base has not, where nobody knows which of the two lacks what."""
+    for item in repository.changes(base, head):
+        if isinstance(item, Flaw):
+            yield item
+        elif (both := merged(None, item.new, item.old) if item.new else item.old) != item.old:
+            yield Change(item.path, item.old, both)
+
+
+# What a name means.
+
+
+def trunk_of(repository: Repository, trunk: str) -> Oid:
+    """The trunk's tip in a repository: as it was fetched last, or its own branch.
+
+    Raises:
+        Usage: there is none.
+    """
+    for name in (f"refs/remotes/origin/{trunk}", f"refs/heads/{trunk}"):
+        try:
+            return repository.resolve(name)
+        except Usage:
+            continue
+    what = f"there is no branch {clean(trunk)} in {repository.git_dir}, neither its own nor origin's"
+    raise Usage(what, hint="name the base: mesh review BASE..HEAD, or --base REV")
+
+
+def sides(repository: Repository, named: str, base: str | None, trunk: str) -> tuple[Oid, Oid]:
+    """(base, head) of what a caller named: `BASE..HEAD`, or a head alone, against `base` or the trunk.
+
+    Raises:
+        Usage: it names no commits.
+    """
+    left, dots, right = named.partition("..")
+    if dots:
+        if base:
+            raise Usage(f"{clean(named)} names a base, and so does --base")
+        base, named = left or None, right.removeprefix(".") or "HEAD"
+    resolve: Callable[[str], Oid] = repository.resolve
+    return resolve(base) if base else trunk_of(repository, trunk), resolve(named)

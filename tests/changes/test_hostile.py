@@ -1,0 +1,40 @@
+"""Each hostile change is refused by every judge, for the same law."""
+
+from __future__ import annotations
+
+import pytest
+
+from orxaq_mesh.store.git import GitStore
+from orxaq_mesh.store.repository import Repository
+from tests.changes.guarded import Answer, Guarded
+from tests.changes.hostile import CASES
+from tests.changes.judges import node_says, review_says
+from tests.changes.objects import Objects
+from tests.changes.scene import Case
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_hostile_change_is_refused_by_every_judge_for_the_same_law(
+    case: Case, objects: Objects, store: GitStore, repository: Repository, guarded: Guarded
+) -> None:
+    scene = case.scene()
+    base, head = scene.commits(objects)
+    assert base != head
+    objects.point("mesh", head)
+    said = {
+        "review": review_says(scene.trunk, repository, base, head),
+        "node": node_says(scene.trunk, store, base, head),
+        "hub": _refused(guarded.push(base, head)),
+    }
+    named = {judge for judge, laws in said.items() if case.law in laws}
+    silent = {judge for judge, why in (("node", case.node), ("hub", case.hub)) if why}
+    assert named == said.keys() - silent, said
+
+
+def _refused(answer: Answer) -> set[str]:
+    assert not answer.moved
+    return answer.laws
+
+
+def test_every_hostile_case_has_a_name_of_its_own_and_there_are_enough() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) >= 150

@@ -1,0 +1,605 @@
+"""A hub that enforces: what it refuses before a branch moves, by real git over its path; what it lets pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orxaq_mesh.errors import MeshFault, Usage
+from orxaq_mesh.hub import door, judging
+from orxaq_mesh.hub.making import HOOK, adopt, examine
+from orxaq_mesh.hub.receiving import MAX_MOVES, Asked, Move
+from orxaq_mesh.hub.settings import FILE, FOLDER, HubSettings, read_settings
+from orxaq_mesh.reconcile import render
+from orxaq_mesh.record import Record, epoch_place, log_place
+from orxaq_mesh.schema import read_record, read_seal
+from orxaq_mesh.store import Outcome, Pushed
+from orxaq_mesh.store.answers import Ran, pushed
+from tests.builder import secret, sign
+from tests.hubs import bare, wait_until
+from tests.yard import Yard
+
+SPINE = epoch_place(1).file
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    with Yard(tmp_path) as made:
+        yield made
+
+
+def law_of(pushed: Pushed) -> str:
+    """The law that a refusal names first."""
+    assert (pushed.outcome, pushed.vetoed) == (Outcome.LOST, True), pushed
+    found = re.search(r"hook declined\): ([A-Z0-9-]+): ", pushed.reason)
+    assert found, pushed.reason
+    return found[1]
+
+
+def passes(pushed: Pushed) -> bool:
+    return pushed.outcome is Outcome.COMMITTED
+
+
+# The trunk.
+
+
+def test_an_honest_epoch_passes_and_the_next_and_the_next(yard: Yard) -> None:
+    for number in range(3):
+        yard.trunk.seal(yard.event(n=number))
+        assert passes(yard.push_trunk())
+    assert yard.hub.tip() == yard.tip
+
+
+def _edited(yard: Yard) -> dict[str, bytes | None]:
+    path = log_place(yard.elm.log, 1).file
+    return {path: yard.held[path].replace(b"node.hello", b"node.hullo")}
+
+
+def _deleted(yard: Yard) -> dict[str, bytes | None]:
+    path = log_place(yard.trunk.oak.log, 1).file
+    return {path: b"".join(yard.held[path].splitlines(keepends=True)[:-1])}
+
+
+def _lost_seal(yard: Yard) -> dict[str, bytes | None]:
+    return {SPINE: b"".join(yard.held[SPINE].splitlines(keepends=True)[:-1])}
+
+
+def _forged(yard: Yard) -> dict[str, bytes | None]:
+    record = yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {}})
+    line = sign(unsigned(record), secret("thief"), yard.trunk.ledger.id)
+    path = log_place(yard.elm.log, 2).file
+    return {path: yard.held[path] + line + b"\n"}
+
+
+def _replayed(yard: Yard) -> dict[str, bytes | None]:
+    record = yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {}})
+    line = sign(unsigned(record), yard.elm.key, "0" * 64)
+    path = log_place(yard.elm.log, 2).file
+    return {path: yard.held[path] + line + b"\n"}
+
+
+def _in_anothers_file(yard: Yard) -> dict[str, bytes | None]:
+    path = log_place(yard.trunk.oak.log, 1).file
+    return {path: yard.held[path] + yard.event().line + b"\n"}
+
+
+def _not_json(yard: Yard) -> dict[str, bytes | None]:
+    path = log_place(yard.elm.log, 1).file
+    return {path: yard.held[path] + b"{}}\n"}
+
+
+def _stale_token(yard: Yard) -> dict[str, bytes | None]:
+    path = log_place(yard.elm.log, 2).file
+    return {path: yard.held[path] + stale(yard).line + b"\n"}
+
+
+def stale(yard: Yard) -> Record:
+    """A record of elm's under a token that is nobody's."""
+    under = {"lease": "deploy", "session": "s", "token": 1}
+    return yard.elm.write("event.publish", topic="a", type="b", payload={}, under=under)
+
+
+def _beside(yard: Yard) -> dict[str, bytes | None]:
+    return {"README.md": b"hello\n"}
+
+
+def unsigned(record: Record) -> dict[str, Any]:
+    """A record's value without its signature."""
+    value = json.loads(record.line)
+    return {name: inner for name, inner in value.items() if name != "sig"}
+
+
+BAD = {
+    "an edited line": (_edited, "CHAIN"),
+    "a deleted line": (_deleted, "CHAIN"),
+    "a lost seal": (_lost_seal, "SEEN"),
+    "a forged line": (_forged, "SIG"),
+    "a line of another ledger": (_replayed, "SIG"),
+    "a line in another's file": (_in_anothers_file, "CHAIN"),
+    "no line at all": (_not_json, "LINE"),
+    "a proposal under a stale token": (_stale_token, "FENCE"),
+    "something beside the ledger": (_beside, "RENDER"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_review_refuses_does_not_reach_the_trunk(yard: Yard, what: str) -> None:
+    change, law = BAD[what]
+    before = yard.hub.tip()
+    told = yard.push_trunk(change(yard))
+    assert law_of(told) == law, told.reason
+    assert yard.hub.tip() == before
+
+
+def test_B7_what_was_refused_is_not_kept_either(yard: Yard) -> None:
+    bad = yard.commit({**yard.held, "README": b"x\n"}, [yard.tip or ""], yard.tip)
+    yard.store.push("mesh", yard.tip, bad)
+    with pytest.raises(AssertionError, match="bad file"):
+        yard.hub.git("cat-file", "commit", bad)
+
+
+def test_DIGEST_a_seal_with_a_wrong_digest_is_refused(yard: Yard) -> None:
+    record = yard.event()
+    value = yard.trunk.seal_value(record, state="1" * 64)
+    seal = read_seal(sign(value, yard.trunk.oak.key, yard.trunk.ledger.id))
+    told = yard.push_trunk(dict(render(yard.held.get, [record], [seal])))
+    assert law_of(told) == "DIGEST"
+
+
+def test_PUSH_the_trunk_is_neither_rewound_nor_deleted_nor_forced_elsewhere(yard: Yard) -> None:
+    first = yard.tip
+    yard.trunk.seal(yard.event())
+    yard.push_trunk()
+    orphan = yard.commit(yard.held, [])
+    for spec in (f"{first}:refs/heads/mesh", ":refs/heads/mesh", f"{orphan}:refs/heads/mesh"):
+        said = yard.force(spec)
+        assert said[0] != "0", spec
+        assert "PUSH: refs/heads/mesh: " in said, said
+        assert yard.hub.tip() == yard.tip
+
+
+@pytest.mark.parametrize(
+    "ref", ["refs/heads/main", "refs/heads/mesh-node/elm", "refs/tags/v1", "refs/mesh/x", "refs/heads/a\u202eb"]
+)
+def test_RENDER_a_ref_that_no_ledger_has_is_not_made(yard: Yard, ref: str) -> None:
+    said = yard.force(f"{yard.tip}:{ref}")
+    assert said[0] == "1"
+    assert "RENDER: refs/" in said
+    assert "\u202e" not in said.partition("To /")[0]
+
+
+def test_one_bad_ref_of_a_push_keeps_all_of_them_out(yard: Yard) -> None:
+    before = yard.hub.tip()
+    yard.trunk.seal(yard.event())
+    good = yard.commit(yard.trunk.files, [yard.tip or ""], yard.tip)
+    assert yard.force(f"{good}:refs/heads/mesh {good}:refs/heads/main")[0] == "1"
+    assert yard.hub.tip() == before
+    assert "CLOSED" in yard.force(" ".join(f"{good}:refs/heads/b{n}" for n in range(MAX_MOVES + 1)))
+
+
+def test_SEAL_nothing_but_a_founding_begins_a_trunk(tmp_path: Path) -> None:
+    with Yard(tmp_path / "one") as one, Yard(tmp_path / "other", "ash") as other:
+        empty = tmp_path / "empty.git"
+        bare(empty)
+        adopt(empty, HubSettings(ledger=str(one.trunk.ledger.id)), os.environ)
+        for yard, taken in ((other, False), (one, True)):
+            argv = ["git", "--git-dir", str(yard.store.path), "push", str(empty), f"{yard.tip}:refs/heads/mesh"]
+            done = subprocess.run(argv, capture_output=True, check=False)
+            assert (done.returncode == 0) is taken, done.stderr.decode()
+        log = one.commit({log_place(one.elm.log, 1).file: one.held[log_place(one.elm.log, 1).file]}, [])
+        bare(tmp_path / "third.git")
+        adopt(tmp_path / "third.git", HubSettings(), os.environ)
+        argv = ["git", "--git-dir", str(one.store.path), "push", str(tmp_path / "third.git"), f"{log}:refs/heads/mesh"]
+        done = subprocess.run(argv, capture_output=True, check=False)
+        assert done.returncode == 1
+        assert b"SEAL: " in done.stderr
+
+
+def test_B6_a_pack_that_is_too_large_is_refused_before_it_is_read(yard: Yard) -> None:
+    yard.hub.git("config", "receive.maxInputSize", "20k")
+    yard.trunk.seal(yard.event(noise=os.urandom(20_000).hex()))
+    told = yard.push_trunk()
+    assert (told.outcome, told.vetoed) == (Outcome.LOST, True)
+    assert "exceeds maximum allowed size" in told.reason
+    assert yard.hub.tip() == yard.tip
+
+
+def test_LIVE_what_unpacks_to_too_much_is_refused(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "MAX_READ_BYTES", 1000)
+    yard.trunk.seal(yard.event(noise="x" * 2000))
+    new = yard.commit(yard.trunk.files, [yard.tip or ""], yard.tip)
+    also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(yard.store.path / "objects")}
+    asked = Asked([Move("refs/heads/mesh", yard.tip, new)], also)
+    assert [finding.law for finding in judging.Judge(yard.path, os.environ).judge(asked)] == ["LIVE"]
+
+
+# Outboxes.
+
+
+def test_an_outbox_grows_and_what_was_sealed_leaves_it(yard: Yard) -> None:
+    one, two = yard.event(n=1), yard.event(n=2)
+    assert passes(yard.push_outbox(yard.elm.log, one))
+    assert passes(yard.push_outbox(yard.elm.log, one, two))
+    yard.trunk.seal(one, two)
+    assert passes(yard.push_trunk())
+    three = yard.event(n=3)
+    assert passes(yard.push_outbox(yard.elm.log, three))
+
+
+def test_a_newcomers_hello_lies_in_an_outbox_before_anybody_knows_it(yard: Yard) -> None:
+    fir = yard.trunk.pen("fir")
+    hello = fir.hello()
+    assert passes(yard.push_outbox(fir.log, hello))
+    assert passes(yard.push_outbox(fir.log, hello, yard.event(fir)))
+
+
+def test_FENCE_a_stale_holders_record_travels(yard: Yard) -> None:
+    assert passes(yard.push_outbox(yard.elm.log, stale(yard)))
+
+
+def _other_log(yard: Yard) -> Pushed:
+    return yard.push_outbox(yard.elm.log, yard.event(yard.trunk.oak))
+
+
+def _gap(yard: Yard) -> Pushed:
+    yard.event()
+    return yard.push_outbox(yard.elm.log, yard.event())
+
+
+def _thief(yard: Yard) -> Pushed:
+    path = log_place(yard.elm.log, 2).file
+    return yard.push_outbox(yard.elm.log, files={path: _forged(yard)[path]})
+
+
+def _dropped(yard: Yard) -> Pushed:
+    one, two = yard.event(n=1), yard.event(n=2)
+    yard.push_outbox(yard.elm.log, one, two)
+    return yard.push_outbox(yard.elm.log, one)
+
+
+def _second_variant(yard: Yard) -> Pushed:
+    one = yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {"n": 1}})
+    two = yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {"n": 2}})
+    yard.push_outbox(yard.elm.log, one)
+    return yard.push_outbox(yard.elm.log, two)
+
+
+def _sealed_place(yard: Yard) -> Pushed:
+    old = yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {}})
+    yard.trunk.seal(yard.event())
+    yard.push_trunk()
+    return yard.push_outbox(yard.elm.log, old)
+
+
+def _sealing(yard: Yard) -> Pushed:
+    yard.trunk.seal(yard.event())
+    return yard.push_outbox(yard.elm.log, files=yard.trunk.files)
+
+
+def _secret(yard: Yard) -> Pushed:
+    return yard.push_outbox(yard.elm.log, yard.event(token="ghp_" + "a1B2" * 9))
+
+
+def _unordered(yard: Yard) -> Pushed:
+    path = log_place(yard.elm.log, 2).file
+    one, two = yard.event(n=1), yard.event(n=2)
+    return yard.push_outbox(yard.elm.log, files={path: yard.held[path] + two.line + b"\n" + one.line + b"\n"})
+
+
+def _junk(yard: Yard) -> Pushed:
+    return yard.push_outbox(yard.elm.log, yard.event(), files={"ledgerx": b"x\n"})
+
+
+def _revoked(yard: Yard) -> Pushed:
+    yard.trunk.seal(yard.trunk.oak.write("node.revoke", log=yard.elm.log, reason="lost"))
+    yard.push_trunk()
+    return yard.push_outbox(yard.elm.log, yard.event())
+
+
+OUTBOX_BAD: dict[str, tuple[Callable[[Yard], Pushed], str]] = {
+    "another's record": (_other_log, "CHAIN"),
+    "a gap": (_gap, "CHAIN"),
+    "a thief's signature": (_thief, "SIG"),
+    "a record less": (_dropped, "CHAIN"),
+    "a second variant of a waiting record": (_second_variant, "CHAIN"),
+    "a second variant of a sealed record": (_sealed_place, "CHAIN"),
+    "a seal": (_sealing, "CHAIN"),
+    "a credential": (_secret, "SECRET"),
+    "lines out of order": (_unordered, "RENDER"),
+    "something beside the ledger": (_junk, "RENDER"),
+    "a revoked key": (_revoked, "NODE-3"),
+}
+
+
+@pytest.mark.parametrize("what", OUTBOX_BAD)
+def test_CHAIN_an_outbox_holds_its_own_nodes_records_in_a_row(yard: Yard, what: str) -> None:
+    push, law = OUTBOX_BAD[what]
+    assert law_of(push(yard)) == law
+
+
+def test_LIVE_somebodys_credential_in_an_old_outbox_stops_no_sealer(yard: Yard) -> None:
+    leaky = yard.event(token="ghp_" + "a1B2" * 9)
+    yard.trunk.seal(leaky)
+    assert passes(yard.push_trunk())
+    yard.trunk.seal(yard.event(yard.trunk.oak, token="ghp_" + "a1B2" * 9))
+    assert law_of(yard.push_trunk()) == "SECRET"
+
+
+def test_CHAIN_only_its_node_moves_an_outbox_where_the_hub_knows_who_pushes(yard: Yard) -> None:
+    spec = f"{yard.outbox(yard.elm.log, yard.event())}:refs/heads/mesh-node/{yard.elm.log}"
+    assert "CHAIN: refs/heads/mesh-node/" in yard.force(spec, MESH_HUB_NODE="oak")
+    settings = read_settings(yard.path).allow("erika", "elm").allow("max", "oak")
+    adopt(yard.path, settings, os.environ)
+    assert "user max is not elm" in yard.force(spec, REMOTE_USER="max")
+    assert "user mallory is not elm" in yard.force(spec, REMOTE_USER="mallory")
+    assert "who pushes is not elm" in yard.force(spec)
+    assert yard.force(spec, REMOTE_USER="erika")[0] == "0"
+    more = f"{yard.outbox(yard.elm.log, read_of(yard), yard.event(n=2), old=yard.hub.tip(f'mesh-node/{yard.elm.log}'))}"
+    assert yard.force(f"{more}:refs/heads/mesh-node/{yard.elm.log}", MESH_HUB_NODE="elm")[0] == "0"
+    assert "PUSH: " in yard.force(f":refs/heads/mesh-node/{yard.elm.log}", MESH_HUB_NODE="elm")
+
+
+def read_of(yard: Yard) -> Record:
+    """The record that waits in elm's outbox."""
+    text = yard.hub.git("show", f"mesh-node/{yard.elm.log}:{log_place(yard.elm.log, 2).file}")
+    return read_record(text.split("\n")[-1].encode())
+
+
+# The hook's own life.
+
+
+def test_PUSH_of_two_pushes_at_once_one_is_lost_and_none_refused(yard: Yard) -> None:
+    yard.trunk.seal(yard.event())
+    news = [yard.commit(yard.trunk.files, [yard.tip or ""], yard.tip) for _ in range(4)]
+    told: list[Pushed] = []
+
+    def push(new: str) -> None:
+        argv = ["git", "--git-dir", str(yard.store.path), "push", "--porcelain"]
+        argv += [f"--force-with-lease=refs/heads/mesh:{yard.tip}", str(yard.path), f"{new}:refs/heads/mesh"]
+        done = subprocess.run(argv, capture_output=True, check=False)
+        told.append(pushed(Ran(done.returncode, done.stdout, done.stderr), "refs/heads/mesh"))
+
+    threads = [threading.Thread(target=push, args=(new,)) for new in news]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(each.outcome.value for each in told) == ["committed", "lost", "lost", "lost"]
+    assert not any(each.vetoed for each in told), told
+
+
+def standby_of(yard: Yard) -> Path:
+    return yard.path / f"{door.SOCKET}-{os.geteuid()}"
+
+
+def hooks(yard: Yard) -> list[int]:
+    """The processes of this hub's hook: one that stayed, and those that are at work."""
+    done = subprocess.run(["pgrep", "-f", door.__file__], capture_output=True, text=True, check=False)
+    return [pid for pid in map(int, done.stdout.split()) if stands_in(pid) == str(yard.path.resolve())]
+
+
+def stands_in(pid: int) -> str:
+    """A process's directory; nothing, where it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+
+
+def standby_pid(yard: Yard) -> int:
+    """The one that stayed."""
+    wait_until(lambda: len(hooks(yard)) == 1, 10)
+    return hooks(yard)[0]
+
+
+def test_the_second_push_is_judged_by_who_stayed(yard: Yard) -> None:
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
+    pid = standby_pid(yard)
+    assert law_of(yard.push_trunk(_beside(yard))) == "RENDER"
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
+    assert standby_pid(yard) == pid
+
+
+def _nobody(yard: Yard) -> None:
+    os.kill(standby_pid(yard), signal.SIGKILL)
+
+
+def _gone(yard: Yard) -> None:
+    for file in (yard.path / FOLDER).iterdir():
+        if file.name != FILE:
+            file.unlink()
+
+
+def _old_snapshot(yard: Yard) -> None:
+    """A whole, well-formed snapshot of a commit that is not the tip, nor anything else that is here."""
+    file = yard.path / FOLDER / "snapshot.json"
+    wait_until(file.exists, 10)
+    os.kill(standby_pid(yard), signal.SIGKILL)
+    file.write_bytes(file.read_bytes().replace(b'"epoch":', b'"epoch": ').replace(str(yard.tip).encode(), b"f" * 40))
+
+
+def _rubbish(yard: Yard) -> None:
+    os.kill(standby_pid(yard), signal.SIGKILL)
+    (yard.path / FOLDER / "snapshot.json").write_bytes(b'{"version":"0.0.1","trunk":[]}')
+
+
+def _stranger(yard: Yard) -> None:
+    """Somebody listens who is no standby."""
+    os.kill(standby_pid(yard), signal.SIGKILL)
+    standby_of(yard).unlink()
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.bind(str(standby_of(yard)))
+
+
+@pytest.mark.parametrize("loss", [_nobody, _gone, _old_snapshot, _rubbish, _stranger])
+def test_CACHE_whatever_the_hub_remembers_may_go_between_any_two_pushes(
+    yard: Yard, loss: Callable[[Yard], None]
+) -> None:
+    loss(yard)
+    assert law_of(yard.push_trunk(_deleted(yard))) == "CHAIN"
+    loss(yard)
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
+
+
+def test_a_standby_of_another_version_is_not_asked(yard: Yard, tmp_path: Path) -> None:
+    pid = standby_pid(yard)
+    os.utime(door.__file__)
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
+    assert standby_pid(yard) != pid
+
+
+def test_a_hook_that_is_killed_moves_nothing(yard: Yard) -> None:
+    pid = standby_pid(yard)
+    os.kill(pid, signal.SIGSTOP)  # the next hook waits for its answer
+    before = yard.hub.tip()
+    yard.trunk.seal(yard.event())
+    told: list[Pushed] = []
+    pushing = threading.Thread(target=lambda: told.append(yard.push_trunk()))
+    pushing.start()
+    try:
+        wait_until(lambda: len(hooks(yard)) == 2, 10)
+        os.kill(next(each for each in hooks(yard) if each != pid), signal.SIGKILL)
+        pushing.join()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert told[0].outcome is not Outcome.COMMITTED
+    assert yard.hub.tip() == before
+    assert passes(yard.push_trunk())
+
+
+def test_QUIET_nothing_of_the_pushers_environment_has_a_say(yard: Yard, tmp_path: Path) -> None:
+    canary, evil = tmp_path / "canary", tmp_path / "evil"
+    (evil / "orxaq_mesh").mkdir(parents=True)
+    for file in ("orxaq_mesh/__init__.py", "sitecustomize.py", "orjson.py", "start.py"):
+        (evil / file).write_text(f"open({str(canary)!r}, 'w')\n")
+    (tmp_path / "gitconfig").write_text("[core]\n\thooksPath = /nowhere\n")
+    variables = {
+        "PYTHONPATH": str(evil),
+        "PYTHONSTARTUP": str(evil / "start.py"),
+        "PYTHONHOME": str(evil),
+        "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+    }
+    os.kill(standby_pid(yard), signal.SIGKILL)
+    bad = yard.commit({**yard.held, "README": b"x\n"}, [yard.tip or ""], yard.tip)
+    assert "RENDER: README" in yard.force(f"{bad}:refs/heads/mesh", **variables)
+    assert not canary.exists()
+
+
+def test_B8_a_refusal_is_plain_text_whatever_was_pushed(yard: Yard) -> None:
+    path = log_place(yard.elm.log, 1).file
+    told = yard.push_trunk({path: yard.held[path] + b'{"\x1b[2J\xe2\x80\xae":1}\n'})
+    assert law_of(told) == "LINE"
+    bad = yard.commit({**yard.held, path: yard.held[path] + "\u202e\x1b[2J\n".encode()}, [yard.tip or ""], yard.tip)
+    said = yard.force(f"{bad}:refs/heads/mesh").partition("To /")[0]
+    assert "LINE: " in said
+    assert "\x1b[2J" not in said
+    assert "\u202e" not in said
+
+
+def test_CLOSED_where_the_settings_cannot_be_read_nothing_is_let_in(yard: Yard) -> None:
+    (yard.path / FOLDER / FILE).write_text("{")
+    yard.trunk.seal(yard.event())
+    assert law_of(yard.push_trunk()) == "CLOSED"
+    adopt(yard.path, HubSettings(), os.environ)
+    assert passes(yard.push_trunk())
+
+
+def test_CLOSED_where_its_python_is_gone_nothing_is_let_in(yard: Yard) -> None:
+    hook = yard.path / HOOK
+    hook.write_text(hook.read_text().replace("exec ", "exec /nowhere"))
+    yard.trunk.seal(yard.event())
+    assert yard.push_trunk().vetoed
+    assert [point.level for point in examine(yard.path, os.environ) if point.name == "hook"] == ["bad"]
+
+
+# Made, adopted, examined.
+
+
+def _no_hook(hub: Path) -> None:
+    (hub / HOOK).unlink()
+
+
+def _not_executable(hub: Path) -> None:
+    (hub / HOOK).chmod(0o644)
+
+
+def _other_version(hub: Path) -> None:
+    (hub / HOOK).write_text((hub / HOOK).read_text() + "# more\n")
+
+
+def _rewinds(hub: Path) -> None:
+    subprocess.run(["git", "--git-dir", str(hub), "config", "receive.denyNonFastForwards", "false"], check=True)
+
+
+def _unlimited(hub: Path) -> None:
+    subprocess.run(["git", "--git-dir", str(hub), "config", "receive.maxInputSize", "0"], check=True)
+
+
+def _hooks_elsewhere(hub: Path) -> None:
+    subprocess.run(["git", "--git-dir", str(hub), "config", "core.hooksPath", "/nowhere"], check=True)
+
+
+@pytest.mark.parametrize("spoil", [_no_hook, _not_executable, _other_version, _rewinds, _unlimited, _hooks_elsewhere])
+def test_check_finds_what_was_spoilt_and_adopt_mends_it(yard: Yard, spoil: Callable[[Path], None]) -> None:
+    assert not [point for point in examine(yard.path, os.environ) if point.level == "bad"]
+    spoil(yard.path)
+    bad = [point for point in examine(yard.path, os.environ) if point.level == "bad"]
+    assert len(bad) == 1
+    assert bad[0].mend.startswith("mesh hub adopt ")
+    adopt(yard.path, read_settings(yard.path), os.environ)
+    assert not [point for point in examine(yard.path, os.environ) if point.level == "bad"]
+
+
+def test_a_hub_with_a_hook_of_its_own_is_not_taken_over(tmp_path: Path) -> None:
+    hub = bare(tmp_path / "hub.git")
+    (hub / "hooks").mkdir(exist_ok=True)
+    (hub / HOOK).write_text("#!/bin/sh\nexit 0\n")
+    with pytest.raises(Usage, match="hook of its own"):
+        adopt(hub, HubSettings(), os.environ)
+    with pytest.raises(Usage, match="not a bare repository"):
+        adopt(tmp_path, HubSettings(), os.environ)
+
+
+def test_a_hub_that_had_other_branches_keeps_them_and_gets_no_more(yard: Yard) -> None:
+    yard.hub.git("update-ref", "refs/heads/main", str(yard.tip))
+    later = yard.commit({**yard.held, "code.py": b"1\n"}, [yard.tip or ""], yard.tip)
+    assert yard.force(f"{later}:refs/heads/main")[0] == "0"
+    assert "RENDER" in yard.force(f"{later}:refs/heads/topic")
+
+
+@pytest.mark.parametrize(
+    ("user", "node"), [("", "elm"), ("a\nb", "elm"), ("erika", "Elm"), ("erika", "-x"), ("x" * 201, "elm")]
+)
+def test_settings_refuse_what_is_no_name(user: str, node: str) -> None:
+    with pytest.raises(Usage):
+        HubSettings().allow(user, node)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"trunk":"-x","ledger":null,"users":{}}', '{"trunk":"mesh","ledger":"x","users":{}}']
+)
+def test_settings_that_are_none_are_a_fault_and_not_a_guess(tmp_path: Path, text: str) -> None:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / FILE).write_text(text)
+    with pytest.raises(MeshFault):
+        read_settings(tmp_path)
+
+
+def test_who_is_allowed_can_be_forbidden_again() -> None:
+    settings = HubSettings().allow("erika", "elm").allow("erika", "ash").allow("max", "oak")
+    assert settings.users == {"erika": ("ash", "elm"), "max": ("oak",)}
+    assert settings.forbid("erika", "ash").forbid("erika", "elm").users == {"max": ("oak",)}
