@@ -211,6 +211,9 @@ def test_B15_what_a_cut_off_history_leaves_unknown_is_said(fleet: Fleet, strange
     found = stranger.ok("verify", str(place))
     assert found["ok"]
     assert any("which way the branch moved" in what for what in found["unknown"])
+    done = stranger.mesh("verify", place.as_uri(), "--json")
+    assert done.code == 6, "what is fetched must be whole"
+    assert "cut off (a shallow clone)" in done.data["findings"][0]["reason"]
 
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
@@ -460,6 +463,8 @@ def test_who_held_it_and_what_changed_from_any_place(fleet: Fleet, stranger: Str
         ("elm", held["tenures"][0]["ended"]["epoch"], "broken"),
     ]
     assert held["sound"]
+    assert "done in epoch 3\n  oak asks for lease `deploy`" in stranger.mesh("diff", "2..4", "--source", place).out
+    assert "- oak asks for lease `deploy`" in stranger.mesh("diff", "2..4", "--source", place, "--format=markdown").out
     changed = stranger.ok("diff", f"2..{fleet.report.epoch}", "--source", place)
     assert changed["leases"][0]["name"] == "deploy"
     assert len(changed["sentences"]) == fleet.report.records - 3
@@ -560,6 +565,17 @@ def test_UNTIL_and_others_what_had_no_effect_is_counted_by_rule(stranger: Strang
     found = stranger.ok("verify", str(put(tmp_path / "tree", trunk.files)))
     reasons = {(one["verdict"], one["rule"]): one["records"] for one in found["reasons"]}
     assert reasons == {("refused", "UNTIL"): 1, ("fenced", "FENCE"): 1, ("refused", "NODE-3"): 1}
+
+
+def test_many_records_that_are_alike_are_one_line_of_a_diff(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    for number in range(50):
+        trunk.seal(trunk.oak.write("event.publish", topic="t", type="x", payload={"n": number}))
+    place = str(put(tmp_path / "tree", trunk.files))
+    done = stranger.mesh("diff", "2..52", "--source", place)
+    assert "oak, 50 times: publishes `x` on topic `t`" in done.out
+    assert len(done.out.splitlines()) < 10
+    assert len(stranger.ok("diff", "2..52", "--source", place)["sentences"]) == 50
 
 
 # Bytes of anybody.

@@ -142,9 +142,16 @@ def _words(part: str, one: Mapping[str, Any] | None) -> str:
 
 
 def _sentences(found: Any) -> Iterator[Section]:
-    from orxaq_mesh.saying import grouped, text
+    """What was done, epoch by epoch; where that is more than a page holds, those that are alike as one."""
+    from itertools import groupby
 
-    yield Section("what was done", [text(one) for one in grouped(found.sentences)])
+    from orxaq_mesh.saying import PAGE, grouped
+
+    if len(found.sentences) > PAGE:
+        yield Section("what was done", grouped(found.sentences))
+        return
+    for epoch, some in groupby(found.sentences, key=lambda one: one.epoch):
+        yield Section(f"done in epoch {epoch}", list(some))
 
 
 def _diff_value(found: Any) -> dict[str, Any]:
