@@ -109,7 +109,7 @@ def test_an_epoch_that_is_not_there_is_said_and_none_is_read_into_it() -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_what_changed_adds_up_over_epochs_and_is_nothing_from_one_to_itself(seed: int) -> None:
     world = seeded(seed, acts=24, **LINEAR)
     past = past_of(world.sides[0].tree, world.id)
@@ -163,7 +163,7 @@ def held(tenure: Tenure) -> tuple[str, int | None, str, str]:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_FENCE_each_holding_is_told_with_its_token_and_no_other(seed: int) -> None:
     world = seeded(seed, acts=40, **LINEAR)
     past = past_of(world.sides[0].tree, world.id)
