@@ -540,6 +540,19 @@ def test_SECRET_what_looks_like_a_credential_is_told_and_not_repeated(stranger: 
     )
 
 
+def test_QUIET_a_fields_name_in_a_table_is_no_markup(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    payload = {"<img src=x> | @ann": {"password": "Tr0ub4dor&3" + "x"}}
+    trunk.seal(trunk.oak.write("event.publish", topic="t", type="x", payload=payload))
+    done = stranger.mesh("verify", str(put(tmp_path / "tree", trunk.files)), "--format", "markdown")
+    assert "img src=x" in done.out
+    outside = SPAN.sub("", done.out)
+    assert "<img" not in outside
+    assert "@ann" not in outside
+    (row,) = (line for line in done.out.splitlines() if "img src=x" in line)
+    assert row.count("|") == 7, "six cells"
+
+
 @given(st.data())
 @settings(max_examples=200)
 def test_SECRET_the_quick_no_is_never_wrong(data: st.DataObject) -> None:
