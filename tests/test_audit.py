@@ -480,6 +480,13 @@ def test_a_member_asks_the_same_of_its_own_ledger(fleet: Fleet) -> None:
         assert json.loads(done.stdout)["data"]
 
 
+@pytest.mark.parametrize("words", [("verify",), ("diff", "0..1"), ("blame", "node/elm")])
+def test_a_branch_without_a_place_is_a_usage_error(words: tuple[str, ...], fleet: Fleet, stranger: Stranger) -> None:
+    done = stranger.mesh(*words, "--trunk", "main", "--home", str(fleet.oak.home.path))
+    assert (done.code, done.out) == (2, "")
+    assert "--trunk" in done.err
+
+
 def test_a_pen_without_standing_writes_nothing_into_the_report(fleet: Fleet, tmp_path: Path) -> None:
     """A stranger's line in somebody's file is found; it is not counted as a member's."""
     place = fleet.clone("strangers", "--branch", "mesh")
