@@ -4,8 +4,9 @@ Knows: how a verified ledger and a change of its files come to findings and sent
 Knows not: git, pull requests, hooks, how findings are printed. A change is judged by what the set of lines would be
 with it, by the same reading as a node's; its text diff is never looked at.
 
-A change that brings no seal is a proposal: each of its records is drafted as if the next node sealed it, and one that
-would come to nothing is held against it. What a change with seals takes in is history: it has its verdicts already.
+What a change brings without a seal is a proposal: each such record is drafted as if the next node sealed it, and one
+that would come to nothing is held against it. What comes with a seal that takes it in is history: it has its verdict
+already. So is all that a merge of two histories brings, whichever side of the fork goes on.
 
     found = review(ledger, repository.changes(base, head))
     found.ok                    # nothing is wrong: it may be merged
@@ -107,21 +108,23 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
     if reading.deeper is not None:
         raise ReadDeeper
     lines = [line for change in changes for line in _new_lines(change)]
-    new = _New({line.id: line for line in lines})
-    seals = sum(new.is_seal(line) for line in lines)
+    known = ledger.waiting.keys() | ledger.spine.records.keys()  # what a damaged tree lost is put back, and is not new
+    new = _New({line.id: line for line in lines if line.id not in known})
+    seals = sum(_New.is_seal(line) for line in lines)
     findings = [
         *flaws,
         *_fresh(reading, ledger, changes),
         *_not_rendered(trial, ledger, changes),
         *_secrets(new, reviews(ledger.state).allowed),
     ]
+    told: list[Sentence] = []
     if seals:
-        judged, after = reading.judged, trial.state
         findings += _wrong_digest(trial, ledger)
-    else:
+        told += sentences(ledger.state, trial.state, reading.judged, sealed=True)
+    if not _merges(reading, seals):
         judged, after = _drafted(trial, new)
         findings += [*_come_to_nothing(after, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
-    told = sentences(ledger.state, after, judged, sealed=bool(seals))
+        told += sentences(trial.state, after, judged, sealed=False)
     order = sorted({*map(_shown, findings)}, key=lambda finding: (finding.file, finding.line, finding.law))
     base = ledger.state
     return Review(
@@ -245,6 +248,11 @@ def _notes(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange], reading
 # What a proposal would come to.
 
 
+def _merges(reading: Reading, seals: int) -> bool:
+    """Whether a change brings seals that the spine's chosen way does not have, or that lead it another way."""
+    return len(reading.seals) != seals or bool(reading.left)
+
+
 def _drafted(trial: Ledger, new: _New) -> tuple[list[Judged], State]:
     """The verdicts of the new records, if the next seal took in all that waits; and the state behind it."""
     if not trial.state.epoch:
@@ -266,7 +274,7 @@ def _come_to_nothing(after: State, new: _New, judged: Iterable[Judged]) -> Itera
 
 def _not_taken(trial: Ledger, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
     """New records that no seal would take in, though their key signed them: it has no standing (NODE-3)."""
-    taken = {item.record.id for item in judged}
+    taken = {item.record.id for item in judged} | trial.spine.cited
     known = members(trial.state).by_log
     for id_, record in new.records.items():
         member = known.get(record.log)
@@ -284,6 +292,6 @@ def _twice(trial: Ledger, new: _New) -> Iterator[Finding]:
     """CHAIN: a second record that a key signed for one seq is a proof against it, and no proposal."""
     for pair in trial.proven.values():
         for record in pair:
-            if record.id in new.records:
+            if record.id in new.records.keys() - trial.spine.cited:
                 reason = f"seq {record.seq} of {record.log} was signed twice: {pair[0].id[:12]} and {pair[1].id[:12]}"
                 yield Finding("CHAIN", *new.place(record), reason)

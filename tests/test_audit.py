@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from orxaq_mesh import carry
 from orxaq_mesh.cli import app as cli
-from orxaq_mesh.credentials import find, may_stand_in
+from orxaq_mesh.credentials import digest_of, find, may_stand_in
 from orxaq_mesh.errors import MeshError
 from orxaq_mesh.inspect import Report, verify
 from orxaq_mesh.inspect.sources import shown, taken
@@ -529,6 +529,10 @@ def test_SECRET_what_looks_like_a_credential_is_told_and_not_repeated(stranger: 
     assert (secret_["record"], secret_["path"]) == (record.id, "body.payload.env.NPM")
     for form in ("text", "json", "markdown"):
         assert token not in stranger.mesh("verify", place, "--format", form).out
+    trunk.seal(trunk.oak.write("review.allow", digest=digest_of(token), reason="an example"))
+    assert stranger.ok("verify", str(put(tmp_path / "tree", trunk.files)))["secrets"] == [], (
+        "a reviewer said it is none"
+    )
 
 
 @given(st.data())

@@ -21,6 +21,7 @@ from orxaq_mesh.inspect.sources import HUB, Taken
 from orxaq_mesh.inspect.states import nodes_of
 from orxaq_mesh.kinds import APPLIED, FENCED
 from orxaq_mesh.kinds.node import RECOVERY, members
+from orxaq_mesh.kinds.review import reviews
 
 Json = dict[str, Any]
 KEPT, BROKEN, NOT_COMPARED = "kept", "BROKEN", "not compared"
@@ -171,10 +172,11 @@ def _unseen(past: History) -> int:
 
 def _secrets(past: History) -> Iterator[Secret]:
     """SECRET is asked where a record is signed; what another program signed may hold one all the same."""
+    allowed = reviews(past.state).allowed
     for record, epoch, _, again in past.judged:
         if again or not may_stand_in(record.line):
             continue
-        for path, pattern in find(record.body):
+        for path, pattern in find(record.body, allowed):
             yield Secret(record.id, record.log, record.kind, epoch, f"body.{path}", pattern)
 
 

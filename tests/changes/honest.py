@@ -158,6 +158,11 @@ def _segment_begun(trunk: Trunk) -> None:
     trunk.seal(*(says(trunk.pens["elm"], n) for n in range(40 - trunk.pens["elm"].seq)))
 
 
+def _sealed_and_not(scene: Scene) -> None:
+    seal = scene.seal(word := says(scene.oak))
+    scene.add(word, says(scene.elm), seals=[seal])
+
+
 # Forks.
 
 
@@ -270,6 +275,25 @@ def _disordered(files: dict[str, bytes]) -> None:
     files[_ELM] = b"".join(files[_ELM].splitlines(keepends=True)[::-1])
 
 
+@cache
+def _with_a_revoked_word() -> Trunk:
+    """Something waits in the tree that no seal will ever take in, and it was deleted."""
+    trunk = forked(working_fleet())
+    trunk.push([says(trunk.pens["fir"])])
+    return trunk
+
+
+def _put_back(scene: Scene) -> None:
+    scene.files.clear()
+    scene.files.update(_with_a_revoked_word().files)
+    scene.sealed(says(scene.elm))
+
+
+def _fir_silenced(files: dict[str, bytes]) -> None:
+    path = next(path for path in files if "/fir-" in path)
+    files[path] = b"".join(files[path].splitlines(keepends=True)[:-1])
+
+
 def _emptied(files: dict[str, bytes]) -> None:
     files[_ELM.replace("0000000001", "0000000033")] = b""
 
@@ -347,6 +371,14 @@ _ODD_TEXT = (
     "\u2028\u2029\x85\x0b\x0c\x1b[31m\u202e<img src=x onerror=alert(1)> | @oak fixes #1 [x](http://x) \U0001f333\x7f"
 )
 
+PUT_BACK = Case(
+    "healing: a waiting word that comes to nothing is put back",
+    "",
+    _put_back,
+    start=cache(lambda: damaged(_with_a_revoked_word(), _fir_silenced)),
+    hub="a hub that first sees the trunk when it is damaged cannot tell what is put back from what is new",
+)
+
 CASES: tuple[Case, ...] = (
     *_TABLES,
     # History.
@@ -364,6 +396,7 @@ CASES: tuple[Case, ...] = (
     _history("three logs in one epoch", _crowd_speaks),
     _history("a segment is full", _segment_full),
     _history("a segment is full, and the next begins", _segment_begun),
+    Case("history: what is sealed, and what waits for the next seal", "", _sealed_and_not),
     # Forks, and what comes of them.
     Case("fork: the other side's history comes here", "", _reconciled(_there), start=_here),
     Case("fork: a smaller side comes to the greater one", "", _reconciled(_here), start=_there),

@@ -206,6 +206,11 @@ def _newcomer_speaks(scene: Scene) -> list[Record]:
     return [rue.hello(), says(rue)]
 
 
+def _two_of_one(scene: Scene) -> list[Record]:
+    one = scene.elm.draft("event.publish", {"topic": "t", "type": "x", "payload": 1})
+    return [one, says(scene.elm, 2)]
+
+
 def _second_hello(scene: Scene) -> Record:
     return scene.elm.hello()
 
@@ -213,6 +218,18 @@ def _second_hello(scene: Scene) -> Record:
 _PASSWORD = "correct" + "-horse-battery-9"
 _TOKEN = "ghp_" + "0123456789abcdefghijklmnopqrstuvwxyz"
 _SIGNED_ELSEWHERE = "a fold does not read payloads: what is sealed stays sealed, so a node cannot take it back (SECRET)"
+
+
+def _rides(law: str, name: str, write: Callable[[Scene], Record | list[Record]], **how: Any) -> Case:
+    """The same, beside a sound seal over another's word that does not take it in."""
+
+    def build(scene: Scene) -> None:
+        seal = scene.seal(word := says(scene.oak))
+        written = write(scene)
+        scene.add(word, *(written if isinstance(written, list) else [written]), seals=[seal])
+
+    return Case(f"{law}: beside a seal: {name}", law, build, **how)
+
 
 CASES: tuple[Case, ...] = (
     *_TABLES,
@@ -295,6 +312,14 @@ CASES: tuple[Case, ...] = (
         "an admission of a revoked key",
         lambda scene: scene.oak.write("node.admit", name="fir", key=scene.fir.key.public.text, roles=["node"]),
     ),
+    # The same laws, where a seal comes along that has nothing to do with it.
+    _rides("NODE-3", "a revoked node writes", _by("fir")),
+    _rides("NODE-3", "an observer writes", _by("owl")),
+    _rides("FENCE", "a finish by another node", _finish("ash")),
+    _rides("LEASE-2", "a lease that is held", lambda scene: asks(scene.ash, session="z")),
+    _rides("UNTIL", "a request of last week", lambda scene: asks(scene.ash, "build", until=3)),
+    _rides("RULES", "a kind that does not exist", _flawed("lease.steal")),
+    _rides("CHAIN", "two records for one seq", _two_of_one),
     # SECRET.
     *(
         _says("SECRET", name, _publishes(payload), node=_SIGNED_ELSEWHERE)

@@ -70,6 +70,7 @@ def node_says(trunk: Trunk, store: GitStore, base: str | None, head: str) -> set
 
 def _read(ledger: Ledger, store: GitStore, base: str | None, head: str) -> Iterator[str]:
     seen, doubted, suspects = ledger.state.seal, ledger.state.doubt, set(ledger.proofs())
+    waited = set(ledger.waiting)
     ledger, reading = read(ledger, store, base, head)
     yield from (flaw.law for flaw in store.changes(base, head) if isinstance(flaw, Flaw))
     yield from (finding.law for finding in reading.findings)
@@ -79,7 +80,7 @@ def _read(ledger: Ledger, store: GitStore, base: str | None, head: str) -> Itera
         yield "CHAIN"
     if ledger.state.doubt not in (None, doubted):
         yield "DIGEST"
-    yield from _verdicts(ledger)
+    yield from _verdicts(ledger, waited)
 
 
 def read(ledger: Ledger, store: GitStore, base: str | None, head: str) -> tuple[Ledger, Reading]:
@@ -118,15 +119,13 @@ def _may_seal(ledger: Ledger, pen: Pen) -> bool:
     return member is not None and member.may_seal() and pen.name != "recovery"
 
 
-def _verdicts(ledger: Ledger) -> Iterator[str]:
-    """What would come of all that waits, in the next epoch; but not of what stays in the tree as half of a proof."""
+def _verdicts(ledger: Ledger, waited: set[str]) -> Iterator[str]:
+    """What would come in the next epoch of all that waits, and did not before; but not of half of a proof."""
     taken = ledger.sealable()
     epoch = fold.Epoch(ledger.state.seal, taken, (), ledger.proofs())
-    for judged in fold.draft(ledger.state, epoch, ledger.next_epoch).judged:
-        if judged.verdict.outcome in _NO:
-            yield judged.verdict.rule
-    left = ledger.waiting.keys() - {record.id for run in taken.values() for record in run}
-    for id_ in left - ledger.spine.cited:
-        verdict, _ = kinds.judge(ledger.next_state, ledger.waiting[id_], Moment(ledger.next_epoch))
-        if verdict.outcome in _NO:
-            yield verdict.rule
+    drafted = fold.draft(ledger.state, epoch, ledger.next_epoch).judged
+    left = ledger.waiting.keys() - {record.id for run in taken.values() for record in run} - ledger.spine.cited
+    verdicts = {item.record.id: item.verdict for item in drafted}
+    for id_ in left:
+        verdicts[id_], _ = kinds.judge(ledger.next_state, ledger.waiting[id_], Moment(ledger.next_epoch))
+    yield from (verdict.rule for id_, verdict in verdicts.items() if id_ not in waited and verdict.outcome in _NO)

@@ -71,6 +71,13 @@ class Review:
 
     # 10. The tables.
 
+    def has_request(self, id_: str, author: str, body: Any) -> bool:
+        """Whether this is a held request of a node for the lease and session that a body names."""
+        if id_ not in self.held or self.held[id_].record.kind not in ("lease.acquire", "lease.take"):
+            return False
+        asked = self.held[id_].record.body
+        return self.held[id_].author == author and all(asked[key] == body[key] for key in ("lease", "session"))
+
     def judge(self, record: Record, author: str, roles: set[str], epoch: int) -> Verdict:
         verdict: Verdict = getattr(self, record.kind.split(".")[1])(record.body, author, roles, epoch)
         return verdict

@@ -22,6 +22,7 @@ from tools.bench.enforcing import enforce_rows
 from tools.bench.folding import fold_rows
 from tools.bench.idling import idle_rows
 from tools.bench.publishing import publish_rows
+from tools.bench.reviewing import review_rows
 from tools.bench.rows import Row, table
 from tools.bench.starting import start_rows
 from tools.bench.uniting import unite_rows
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[bool], Iterable[Row]]] = {
     "start": start_rows,
     "append": append_rows,
     "unite": unite_rows,
+    "review": review_rows,
     "work": work_rows,
     "wait": wait_rows,
     "takeover": takeover_rows,
