@@ -26,8 +26,9 @@ from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.store import Outcome, Pushed
 from orxaq_mesh.store.answers import Ran, pushed
 from tests.builder import secret, sign
+from tests.fleet import MESH, Done
 from tests.hubs import bare, wait_until
-from tests.yard import Yard
+from tests.yard import Yard, dismiss
 
 SPINE = epoch_place(1).file
 
@@ -391,7 +392,7 @@ def hooks(yard: Yard) -> list[int]:
 def stands_in(pid: int) -> str:
     """A process's directory; nothing, where it has ended."""
     try:
-        return os.readlink(f"/proc/{pid}/cwd")
+        return str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
         return ""
 
@@ -603,3 +604,30 @@ def test_who_is_allowed_can_be_forbidden_again() -> None:
     settings = HubSettings().allow("erika", "elm").allow("erika", "ash").allow("max", "oak")
     assert settings.users == {"erika": ("ash", "elm"), "max": ("oak",)}
     assert settings.forbid("erika", "ash").forbid("erika", "elm").users == {"max": ("oak",)}
+
+
+# The command.
+
+
+def mesh_hub(*words: str) -> Done:
+    argv = [*MESH, "hub", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_command_makes_checks_allows_and_forbids(tmp_path: Path) -> None:
+    path = str(tmp_path / "new.git")
+    assert mesh_hub("init", path, "--dry-run").code == 0
+    assert not Path(path).exists()
+    made = mesh_hub("init", path, "--json", "--trunk", "main", "--ledger", "a" * 64)
+    assert made.data == {"path": path, "trunk": "main", "ledger": "a" * 64, "users": {}}
+    assert mesh_hub("init", path).code == 2
+    assert mesh_hub("allow", path, "erika", "elm", "--json").data["users"] == {"erika": ["elm"]}
+    assert mesh_hub("adopt", path, "--json").data["users"] == {"erika": ["elm"]}
+    assert mesh_hub("check", path, "--json").data["ok"]
+    (Path(path) / HOOK).unlink()
+    bad = mesh_hub("check", path)
+    assert (bad.code, "lets everything in" in bad.out) == (1, True)
+    assert mesh_hub("forbid", path, "erika", "elm", "--json").data["users"] == {}
+    assert mesh_hub("adopt", str(tmp_path)).code == 2
+    dismiss(Path(path))
