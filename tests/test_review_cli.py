@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import orjson
 import pytest
 
+from orxaq_mesh.inspect import reviewing
 from orxaq_mesh.inspect.reviewing import merged
 from orxaq_mesh.record import log_place
+from orxaq_mesh.store.repository import Repository
 from tests.pulls import Pulls, run
 
 
@@ -221,6 +224,19 @@ def test_two_histories_with_nothing_in_common_are_not_called_good(honest: Pulls)
     honest.git("checkout", "--quiet", "mesh")
     done = honest.mesh("review", "mesh..stranger", "--json")
     assert (done.code, done.data["ok"], done.data["records"]) == (5, False, 1)
+
+
+def test_B6_a_change_is_read_up_to_a_bound_and_says_so(pulls: Pulls, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulls.branch("topic", pulls.lease(pulls.elm, "a"), pulls.lease(pulls.oak, "b"))
+    with Repository(pulls.folder / ".git", environ=os.environ) as repository:
+        base, head = repository.resolve("mesh"), repository.resolve("topic")
+        assert reviewing.of_commits(repository, base, head, reviewing.Asked()).records == 2
+        for name in ("MAX_BYTES", "MAX_FILES"):
+            with monkeypatch.context() as patched:
+                patched.setattr(reviewing, name, 1)
+                found = reviewing.of_commits(repository, base, head, reviewing.Asked())
+                assert [finding.law for finding in found.findings] == ["LIVE"]
+                assert found.records == (name == "MAX_FILES")
 
 
 # Calls.
