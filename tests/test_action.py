@@ -135,8 +135,24 @@ def test_no_comment_is_written_where_none_is_wanted(pulls: Pulls, host: Host, tm
 
 def test_SIG_another_ledger_than_the_named_one_fails_the_check(pulls: Pulls, host: Host, tmp_path: Path) -> None:
     pulls.branch("topic", pulls.lease(pulls.elm, "deploy", queue=True))
-    ran = run_action(host, propose(pulls, host), tmp_path / "run", ledger="0" * 64)
+    number = propose(pulls, host)
+    assert run_action(host, number, tmp_path / "good").code == 0
+    ran = run_action(host, number, tmp_path / "run", ledger="0" * 64)
     assert (ran.code, ran.outputs["answer"]) == (6, "invalid")
+    assert "mesh: invalid: this is ledger" in ran.log
+    assert [comment["body"] for comment in host.comments] == [ran.summary]  # it no longer says what was true before
+    assert ran.summary == f"{MARK}\n## Was not reviewed\n\nThe log of this check says why.\n"
+
+
+def test_a_fault_is_no_yes(pulls: Pulls, host: Host, tmp_path: Path) -> None:
+    pulls.git("checkout", "--quiet", "--orphan", "empty")
+    pulls.git("rm", "-rq", "--cached", ".")
+    pulls.git("commit", "--quiet", "--allow-empty", "-m", "no ledger")
+    pulls.git("branch", "--force", "mesh", "empty")
+    pulls.git("branch", "topic", "empty")
+    ran = run_action(host, propose(pulls, host), tmp_path / "run")
+    assert (ran.code, ran.outputs["answer"]) == (2, "failed")
+    assert "Was not reviewed" in host.comments[0]["body"]
 
 
 def test_B15_as_much_history_is_fetched_as_it_takes(pulls: Pulls, host: Host, tmp_path: Path) -> None:
