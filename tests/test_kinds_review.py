@@ -676,7 +676,7 @@ def test_propose_finds_what_is_held_by_the_beginning_of_its_id_and_gives_time_fo
     record = held(trunk, ask(trunk.pens["elm"]))
     state = trunk.ledger.state
     assert kinds.propose(state, "fir", "review.approve", {"records": [record.id[:8]]}) == {"records": [record.id]}
-    assert kinds.is_held(state, record.id)
+    assert review.is_held(state, record.id)
     with pytest.raises(Refused, match="no record that waits"):
         kinds.propose(state, "fir", "review.reject", {"records": ["zz"]})
     words = kinds.words(state, record, kinds.Verdict(*HELD))
