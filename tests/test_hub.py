@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orxaq_mesh.errors import MeshFault, Usage
 from orxaq_mesh.hub import door, judging
 from orxaq_mesh.hub.making import HOOK, adopt, examine
-from orxaq_mesh.hub.receiving import MAX_MOVES, Asked, Move
+from orxaq_mesh.hub.receiving import MAX_MOVES, Asked, Move, parse
 from orxaq_mesh.hub.settings import FILE, FOLDER, HubSettings, read_settings
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import Record, epoch_place, log_place
@@ -224,6 +226,18 @@ def test_LIVE_what_unpacks_to_too_much_is_refused(yard: Yard, monkeypatch: pytes
     assert [finding.law for finding in judging.Judge(yard.path, os.environ).judge(asked)] == ["LIVE"]
 
 
+def test_PREFIX_a_seal_with_the_proof_of_two_histories_passes(yard: Yard) -> None:
+    one, two = (yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {"n": n}}) for n in (1, 2))
+    assert passes(yard.push_outbox(yard.elm.log, one))
+    yard.trunk.ledger.offer([one, two])
+    assert yard.trunk.ledger.proofs()
+    event, oak = yard.event(yard.trunk.oak), yard.trunk.oak
+    seal = read_seal(sign(yard.trunk.seal_value(event), oak.key, yard.trunk.ledger.id))
+    records = [*yard.trunk.ledger.proven[yard.elm.log], event]
+    assert passes(yard.push_trunk(dict(render(yard.held.get, records, [seal]))))
+    assert law_of(yard.push_outbox(yard.elm.log, yard.event())) == "NODE-3"
+
+
 # Outboxes.
 
 
@@ -339,8 +353,8 @@ def test_LIVE_somebodys_credential_in_an_old_outbox_stops_no_sealer(yard: Yard) 
 def test_CHAIN_only_its_node_moves_an_outbox_where_the_hub_knows_who_pushes(yard: Yard) -> None:
     spec = f"{yard.outbox(yard.elm.log, yard.event())}:refs/heads/mesh-node/{yard.elm.log}"
     assert "CHAIN: refs/heads/mesh-node/" in yard.force(spec, MESH_HUB_NODE="oak")
-    settings = read_settings(yard.path).allow("erika", "elm").allow("max", "oak")
-    adopt(yard.path, settings, os.environ)
+    known = read_settings(yard.path).allow("erika", "elm").allow("max", "oak")
+    adopt(yard.path, known, os.environ)
     assert "user max is not elm" in yard.force(spec, REMOTE_USER="max")
     assert "user mallory is not elm" in yard.force(spec, REMOTE_USER="mallory")
     assert "who pushes is not elm" in yard.force(spec)
@@ -527,6 +541,16 @@ def test_CLOSED_where_its_python_is_gone_nothing_is_let_in(yard: Yard) -> None:
     assert [point.level for point in examine(yard.path, os.environ) if point.name == "hook"] == ["bad"]
 
 
+@given(st.lists(st.text(max_size=9), max_size=7), st.binary(max_size=300) | st.just(b"\n" * 99))
+@settings(max_examples=150)
+def test_CLOSED_whatever_the_hook_is_told_is_a_push_or_a_fault(arguments: list[str], feed: bytes) -> None:
+    try:
+        asked = parse(arguments, feed)
+    except MeshFault:
+        return
+    assert len(asked.moves) == feed.count(b"\n") <= MAX_MOVES
+
+
 # Made, adopted, examined.
 
 
@@ -601,9 +625,9 @@ def test_settings_that_are_none_are_a_fault_and_not_a_guess(tmp_path: Path, text
 
 
 def test_who_is_allowed_can_be_forbidden_again() -> None:
-    settings = HubSettings().allow("erika", "elm").allow("erika", "ash").allow("max", "oak")
-    assert settings.users == {"erika": ("ash", "elm"), "max": ("oak",)}
-    assert settings.forbid("erika", "ash").forbid("erika", "elm").users == {"max": ("oak",)}
+    known = HubSettings().allow("erika", "elm").allow("erika", "ash").allow("max", "oak")
+    assert known.users == {"erika": ("ash", "elm"), "max": ("oak",)}
+    assert known.forbid("erika", "ash").forbid("erika", "elm").users == {"max": ("oak",)}
 
 
 # The command.
