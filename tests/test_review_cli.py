@@ -326,12 +326,12 @@ def test_CACHE_a_snapshot_saves_time_and_decides_nothing(honest: Pulls, tmp_path
         assert honest.mesh("review", "topic", "--json", "--cache", str(cache)).out == anew
 
 
-def test_CACHE_a_home_keeps_the_snapshot_where_there_is_one(honest: Pulls) -> None:
-    home = Home(honest.folder / "no-home").make()
-    assert honest.mesh("review", "topic").code == 0
+def test_CACHE_a_home_keeps_the_snapshot_where_there_is_one(honest: Pulls, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").make()
+    assert honest.mesh("review", "topic", MESH_HOME=str(home.path)).code == 0
     assert not (home.cache / "review.json").exists()
     home.journal.touch(0o600)
-    assert honest.mesh("review", "topic").code == 0
+    assert honest.mesh("review", "topic", MESH_HOME=str(home.path)).code == 0
     assert orjson.loads((home.cache / "review.json").read_bytes())["trunk"] == honest.git("rev-parse", "mesh")
 
 
