@@ -150,6 +150,7 @@ def examine(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
             yield Point(
                 "config", "bad", f"{key} is {clean(found, limit=60) or 'not set'}; it must be {value}", adopt_it
             )
+    yield from _names(hub, environ)
     yield _trunk(hub, environ)
 
 
@@ -165,6 +166,16 @@ def _settings(hub: Path, adopt_it: str) -> Iterator[Point]:
     else:
         what = "no user is mapped to a node: who moves an outbox is known only where MESH_HUB_NODE says it"
         yield Point("outboxes", "look", what, "mesh hub allow PATH USER NODE")
+
+
+def _names(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
+    """Refs that are only other names: what is pushed to one moves a branch that was not named."""
+    ran = _git([f"--git-dir={hub}", "for-each-ref", "--format=%(if)%(symref)%(then)%(refname)%(end)"], environ)
+    for name in filter(None, ran.out.decode("utf-8", "backslashreplace").split("\n")):
+        ref = clean(name, limit=120)
+        yield Point(
+            "refs", "bad", f"{ref} is another name of a branch", f"git symbolic-ref --delete {shlex.quote(ref)}"
+        )
 
 
 def _hook(hub: Path, environ: Mapping[str, str], adopt_it: str) -> Point:
