@@ -289,6 +289,11 @@ def test_CHAIN_no_trunk_that_was_never_taken_in_vouches_for_an_outbox(yard: Yard
     assert yard.hub.tip(f"mesh-node/{log}") is None
 
 
+def test_CLOSED_there_is_no_second_hub_in_a_namespace(yard: Yard) -> None:
+    assert "CLOSED: " in yard.wire(("0" * 40, str(yard.tip), "refs/heads/mesh"), GIT_NAMESPACE="x")
+    assert "namespaces" not in yard.hub.git("for-each-ref", "--format=%(refname)")
+
+
 def test_RENDER_no_branch_is_moved_by_another_name(yard: Yard) -> None:
     yard.hub.git("symbolic-ref", "refs/heads/main", "refs/heads/mesh")
     assert [point.name for point in examine(yard.path, os.environ) if point.level == "bad"] == ["refs"]
@@ -575,6 +580,7 @@ def test_QUIET_nothing_of_the_pushers_environment_has_a_say(yard: Yard, tmp_path
         "PYTHONSTARTUP": str(evil / "start.py"),
         "PYTHONHOME": str(evil),
         "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+        "GIT_REPLACE_REF_BASE": "refs/heads/",
     }
     os.kill(standby_pid(yard), signal.SIGKILL)
     bad = yard.commit({**yard.held, "README": b"x\n"}, [yard.tip or ""], yard.tip)

@@ -43,6 +43,7 @@ CONFIGURATION: tuple[tuple[str, str], ...] = (
     ("receive.shallowUpdate", "false"),
 )
 _MARK = "# Made by `mesh hub`"
+_ALONE = '[ -z "${GIT_NAMESPACE-}" ] || { echo "CLOSED: this hub has no namespaces" >&2; exit 1; }'
 _COUNTS = (
     "GIT_QUARANTINE_PATH",
     "GIT_OBJECT_DIRECTORY",
@@ -65,7 +66,7 @@ def hook_text() -> str:
     """The hook: it starts this very python with this very program, and names what of the environment counts."""
     python, program = shlex.quote(sys.executable), shlex.quote(str(Path(door.__file__).absolute()))
     words = " ".join(f'"${{{name}-}}"' for name in _COUNTS)
-    return f"#!/bin/sh\n{_MARK}: refuses what would break the ledger. `mesh hub check` looks after it.\nexec {python} -I -S {program} {words}\n"
+    return f"#!/bin/sh\n{_MARK}: refuses what would break the ledger. `mesh hub check` looks after it.\n{_ALONE}\nexec {python} -I -S {program} {words}\n"
 
 
 def make(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:
