@@ -34,13 +34,26 @@ REACTS: Value = {
     "give": {"command": {"name": "scale", "args": "$payload", "capability": "build"}},
 }
 DEEDS = (
-    *("claim",) * 8,
-    *("finish",) * 7,
-    *("receipt",) * 3,
-    *("submit", "submit", "part", "cancel", "take", "take", "release", "renew", "break", "event", "follow"),
+    *("claim",) * 13,
+    *("finish",) * 12,
+    *("receipt",) * 5,
+    *(
+        "submit",
+        "submit",
+        "submit",
+        "part",
+        "part",
+        "cancel",
+        "take",
+        "take",
+        "release",
+        "renew",
+        "break",
+        "event",
+        "follow",
+    ),
     *("retry", "retry", "skip", "assign", "issue", "call_back", "offer", "offer", "reset", "reset", "open", "roles"),
-    *("approve",) * 4,
-    *("require", "lift", "reject", "ask", "ask", "take_back"),
+    *("approve", "approve", "require", "lift", "reject", "ask", "take_back", "take_back"),
 )
 _START: list[Trunk] = []
 
@@ -98,6 +111,8 @@ class Play:
             pen = self.pens.get(wishes.held(body["under"]["lease"]).holder, pen)
         elif kind in ("lease.renew", "lease.release") and extra % 8:
             pen = self.pens.get(wishes.held(body["lease"]).holder, pen)
+        elif deed == "take_back" and (asked := reviews(self.state).held.get(body.get("record", ""))) and extra % 8:
+            pen = self.pens[node.name_of(self.state, asked.record)]
         elif deed in ("break", "reset", "roles", "retry", "cancel", "require", "lift", "approve") and extra % 8:
             pen = next(iter(self.pens.values()))
         self.number += 1
@@ -238,8 +253,12 @@ class Wishes:
         }
 
     def _require(self, which: int, extra: int) -> tuple[str, Value]:
-        some = ("lease.acquire", "command.issue", "task.skip", "dag.submit", "event.publish", "node.admit")
-        body: Value = {"rule": f"r{which % 2}", "kinds": [some[extra % 6]], "approvals": 1 + (extra // 6) % 2}
+        some = ("command.issue", "task.skip", "dag.submit", "event.publish", "node.admit", "task.assign")
+        body: Value = {
+            "rule": f"r{which % 2}",
+            "kinds": ["lease.acquire", some[extra % 6]],
+            "approvals": 1 + (extra // 6) % 2,
+        }
         return "review.require", body | ({"epochs": extra % 9 + 1} if which % 3 else {})
 
     def _lift(self, which: int, extra: int) -> tuple[str, Value]:
@@ -259,8 +278,11 @@ class Wishes:
         return "lease.acquire", {"lease": f"l{which % 2}", "session": "s", "ttl_ms": 9000, "until": 9999, "queue": True}
 
     def _take_back(self, which: int, extra: int) -> tuple[str, Value]:
-        (id_, *_) = self._named(which)["records"]
-        return "lease.release", {"lease": f"l{extra % 2}", "session": "s", "record": id_}
+        asked = [held.record for held in reviews(self.state).held.values() if held.record.kind == "lease.acquire"]
+        if not asked:
+            return self._ask(which, extra)
+        named = asked[which % len(asked)]
+        return "lease.release", {"lease": named.body["lease"], "session": "s", "record": named.id}
 
 
 # What always holds.

@@ -222,6 +222,7 @@ def test_DIGEST_a_held_record_is_one_record_and_has_two_lines() -> None:
         ({"names": ["deploy"]}, {}, True),
         ({"names": ["prod", "dep*"]}, {}, True),
         ({"names": ["dep"]}, {}, False),
+        ({"names": ["ploy*"]}, {}, False),
         ({"names": ["deploy/*"]}, {}, False),
         ({"names": ["deploy*"]}, {"lease": "deploy/web"}, True),
         ({"roles": ["node"]}, {}, True),
@@ -251,6 +252,16 @@ def test_REVIEW_1_a_dag_is_named_by_itself_and_by_each_of_its_tasks() -> None:
     tasks = [orders.task("build"), orders.task("publish", "build")]
     assert trunk.verdict(orders.submit(trunk.pens["elm"], *tasks)) == HELD
     assert trunk.verdict(orders.submit(trunk.pens["elm"], tasks[0])).result == "submitted"
+
+
+def test_REVIEW_1_a_part_of_a_dag_needs_what_its_submit_needs() -> None:
+    trunk = fleet()
+    require(trunk, kinds=["dag.submit"], names=["release/publish"])
+    begun = orders.submit(trunk.pens["elm"], orders.task("build"), parts=1)
+    assert trunk.verdict(begun).result == "begun"
+    body = {"dag": "release", "record": begun.id, "part": 1, "until": 9999}
+    part = held(trunk, trunk.pens["elm"].write("dag.part", tasks=[orders.task("publish", "build")], **body))
+    assert later(trunk, part, approve(trunk.pens["fir"], part)) == ("applied", "DAG-1", "submitted")
 
 
 def test_REVIEW_1_of_several_rules_the_strictest_counts() -> None:
@@ -676,7 +687,7 @@ def test_propose_finds_what_is_held_by_the_beginning_of_its_id_and_gives_time_fo
     record = held(trunk, ask(trunk.pens["elm"]))
     state = trunk.ledger.state
     assert kinds.propose(state, "fir", "review.approve", {"records": [record.id[:8]]}) == {"records": [record.id]}
-    assert kinds.is_held(state, record.id)
+    assert review.is_held(state, record.id)
     with pytest.raises(Refused, match="no record that waits"):
         kinds.propose(state, "fir", "review.reject", {"records": ["zz"]})
     words = kinds.words(state, record, kinds.Verdict(*HELD))

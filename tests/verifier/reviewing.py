@@ -130,7 +130,8 @@ def names(body: Any) -> list[str]:
 
 
 def fits(rule: Any, record: Record, roles: set[str]) -> bool:
-    if record.kind not in rule["kinds"] or not roles <= set(rule.get("roles", roles)):
+    kinds = {record.kind, "dag.submit"} if record.kind == "dag.part" else {record.kind}
+    if kinds.isdisjoint(rule["kinds"]) or not roles <= set(rule.get("roles", roles)):
         return False
     mine = names(record.body)
     return "names" not in rule or any(covers(pattern, name) for pattern in rule["names"] for name in mine)
