@@ -163,7 +163,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, scene in SCENES.items():
             picture = FOLDER / f"review-{name}.png"
-            picture.with_suffix(".md").write_text(markdown(scene()), "utf-8")
+            picture.with_suffix(".txt").write_text(markdown(scene()), "utf-8")
             width, height = shot(html(scene()), picture, Path(folder))
             print(f"{picture.name}: {width}x{height}")
 

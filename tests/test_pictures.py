@@ -54,4 +54,4 @@ def test_the_pictures_of_the_documentation_show_what_is_said(scene: str, tmp_pat
     kept = FOLDER / f"review-{scene}.png"
     assert width == WIDTH == size_of(kept)[0]
     assert abs(height - size_of(kept)[1]) <= 0.1 * height, "other words than in the picture: python -m tests.pictures"
-    assert kept.with_suffix(".md").read_text("utf-8") == markdown(SCENES[scene]()), "python -m tests.pictures"
+    assert kept.with_suffix(".txt").read_text("utf-8") == markdown(SCENES[scene]()), "python -m tests.pictures"
