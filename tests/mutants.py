@@ -31,7 +31,9 @@ from orxaq_mesh import (
     standing,
     voting,
 )
+from orxaq_mesh.inspect import hunks, patch, reviewing
 from orxaq_mesh.kinds import command, dag, graph, lease, reactor, review, shelf, work
+from orxaq_mesh.prose import answer, github, markdown
 from orxaq_mesh.store import answers, git
 from orxaq_mesh.sync import performer
 from tests import (
@@ -48,6 +50,10 @@ from tests import (
     test_kinds_work,
     test_ledger,
     test_mutated,
+    test_patch,
+    test_prose,
+    test_prose_markdown,
+    test_review_cli,
     test_shelf,
     test_silence,
 )
@@ -534,6 +540,60 @@ MUTANTS |= {
         "self._own = set()",
         "pass",
         noticed_by=test_shelf.test_SET_a_copy_and_what_it_was_copied_from_go_their_own_ways,
+    ),
+    "a code span ends at a backtick of its own": Mutant(
+        markdown.code,
+        "(_longest(shown) + 1)",
+        "1",
+        noticed_by=lambda: test_prose_markdown.test_QUIET_what_markdown_or_its_host_would_act_on_stays_text(
+            "`a` <b>x</b> `c`"
+        ),
+    ),
+    "a word that is a commit's id stands as it is": Mutant(
+        markdown._is_word,
+        " or _COMMIT.search(word)",
+        "",
+        noticed_by=lambda: test_prose_markdown.test_QUIET_what_markdown_or_its_host_would_act_on_stays_text("defaced"),
+    ),
+    "what could not be known is a yes": Mutant(
+        answer.answer,
+        "UNKNOWN if found.unknown else YES",
+        "YES",
+        noticed_by=test_prose.test_CLOSED_what_could_not_be_known_is_no_yes,
+    ),
+    "a step has more annotations than its host shows": Mutant(
+        github.commands,
+        "MOST if len(found.findings) <= MOST else MOST - 1",
+        "len(found.findings)",
+        noticed_by=lambda: test_prose.test_no_more_annotations_than_github_shows_and_the_rest_is_counted(11, 9),
+    ),
+    "what a side took away comes back where its base moved on": Mutant(
+        reviewing.merged,
+        "if only_grew:",
+        "if True:",
+        noticed_by=test_review_cli.test_what_a_side_made_of_a_file_is_put_onto_the_base_line_by_line,
+    ),
+    "lines behind a hunk are no part of a patch": Mutant(
+        hunks._Reader._take_other,
+        "if line[:1] in _SIDES",
+        "if False",
+        noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding(
+            "a hunk with more lines than it says"
+        ),
+    ),
+    "a hunk goes in where its context does not fit": Mutant(
+        patch._literal,
+        "lines[at : at + len(hunk.old)] != hunk.old",
+        "False",
+        noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding(
+            "a hunk with another context"
+        ),
+    ),
+    "a mode of a patch goes unseen": Mutant(
+        hunks._take_header,
+        'mode[1] != b"100644"',
+        "False",
+        noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding("an executable"),
     ),
 }
 
