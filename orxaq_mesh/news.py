@@ -23,6 +23,8 @@ from orxaq_mesh.standing import Finding
 
 FULL_BYTES = 1 << 20
 """An honest segment of the spine is shorter; a store reads four times as much, and what is longer it refuses."""
+MAX_TOLD = 1000
+"""So many findings of one file are told, and the rest is counted: four megabytes of newlines are no flood of words."""
 
 
 class FileChange(Protocol):
@@ -73,6 +75,8 @@ class News:
         self.gone: set[str] = set()
         self.findings: dict[str, list[Finding]] = {}
         self._chains: dict[str, set[str]] = {}
+        self._told: set[tuple[str, str, int]] = set()
+        self._untold: dict[str, int] = {}
 
     def came(self) -> set[str]:
         """The ids of all lines that are new, or may be."""
@@ -88,8 +92,15 @@ class News:
     def tell(self, finding: Finding) -> None:
         """Say what is wrong, once a line and law."""
         told = self.findings.setdefault(finding.file, [])
-        if not any((other.law, other.line) == (finding.law, finding.line) for other in told if other.line):
+        key = (finding.file, finding.law, finding.line)
+        if finding.line and key in self._told:
+            return
+        if len(told) < MAX_TOLD:
+            self._told.add(key)
             told.append(finding)
+        else:
+            more = self._untold[finding.file] = self._untold.get(finding.file, 1) + 1
+            told[-1] = Finding(told[-1].law, finding.file, 0, f"and {more:,} findings more in this file")
 
     def found(self, finding: Finding, bad: bytes | None = None) -> None:
         """Note what is wrong; `bad`: a line that is to go."""
