@@ -59,9 +59,10 @@ class Comments:
     def all(self) -> Iterator[dict[str, Any]]:
         """All of them, the oldest first."""
         for page in range(1, MOST_PAGES + 1):
-            found = self._ask("GET", f"/{self._number}/comments?per_page={PAGE}&page={page}")
+            asked = f"/{self._number}/comments?per_page={PAGE}&limit={PAGE}&page={page}"  # Gitea calls it `limit`
+            found, links = self._ask("GET", asked)
             yield from found
-            if len(found) < PAGE:
+            if 'rel="next"' not in links:
                 return
 
     def write(self, body: str) -> None:
@@ -72,7 +73,8 @@ class Comments:
         """Another text for one."""
         self._ask("PATCH", f"/comments/{comment}", {"body": body})
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+    def _ask(self, method: str, path: str, body: Any = None) -> tuple[Any, str]:
+        """What the host answers, and its `Link` header."""
         for left in reversed(range(TRIES)):
             try:
                 return self._once(method, path, body)
@@ -86,7 +88,7 @@ class Comments:
                     raise Failed(f"{method} {path}: {type(error).__name__}") from error
         raise Failed(f"{method} {path}")
 
-    def _once(self, method: str, path: str, body: Any) -> Any:
+    def _once(self, method: str, path: str, body: Any) -> tuple[Any, str]:
         headers = {
             "Accept": "application/vnd.github+json",
             "Authorization": f"Bearer {self._token}",
@@ -97,7 +99,7 @@ class Comments:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._root + path, data, headers, method=method)  # noqa: S310
         with self._open(request, timeout=TIMEOUT_S) as answer:
-            return json.loads(answer.read(MAX_ANSWER_BYTES))
+            return json.loads(answer.read(MAX_ANSWER_BYTES)), answer.headers.get("Link") or ""
 
 
 def _wait_s(asked: str | None, tries: int) -> float:

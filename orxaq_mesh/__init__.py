@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orxaq_mesh.mesh import Mesh
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 __all__ = ["Mesh", "__version__"]
 
 

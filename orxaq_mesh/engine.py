@@ -512,8 +512,8 @@ class Engine:
         for intent in list(self.intents.values()):
             if intent.id not in self.record_of:
                 effects += self._draft(intent, now)
-        settling = self.settling
-        for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, settling, now.ms, self.ledger.proposals()):
+        settling, proposals = self.settling, self.ledger.proposals() if self.pen.pending else ()
+        for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, settling, now.ms, proposals):
             effects += self._wished(wish, now)
         for wish in self.reacting.wishes(self.ledger.state, settling, now.ms, self.pace.waiting_ms):
             effects += self._wished(wish, now)

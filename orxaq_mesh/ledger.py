@@ -45,6 +45,9 @@ from orxaq_mesh.standing import (
 MAX_HEADS = 300
 """A seal takes in at most so many logs, so that its line stays well under 64 KiB; the rest waits for the next one."""
 
+MAX_PROPOSED = 64
+"""So many records of one log at most wait in its outbox for an approval; more of them are sealed, and held by the fold."""
+
 
 class Reading(NamedTuple):
     """What reading brought.
@@ -520,11 +523,12 @@ class Ledger:
     def _without_proposals(self, taken: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
         """What would only be held waits in its outbox, where nobody builds on it yet: it is to be seen in a pull request."""
         judged = fold.draft(self.next_state, fold.Epoch(self.state.seal, taken), self.next_epoch).judged
-        held = {item.record.id for item in judged if item.verdict.outcome == HELD and item.record.id in self.offered}
-        rest = dict(taken)
-        for log in taken:
-            while rest[log] and rest[log][-1].id in held:
-                rest[log] = rest[log][:-1]
+        last = {item.record.id: item.verdict.outcome for item in judged}  # it may be approved within the same epoch
+        held = {id_ for id_, outcome in last.items() if outcome == HELD and id_ in self.offered}
+        rest = {}
+        for log, run in taken.items():
+            end = next((n for n in range(len(run), 0, -1) if run[n - 1].id not in held), 0)
+            rest[log] = run[:end] if len(run) - end <= MAX_PROPOSED else run  # LIVE: a seal bounds what may wait
         return {log: run for log, run in rest.items() if run}
 
     def proposals(self) -> set[str]:

@@ -123,7 +123,7 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
         told += sentences(ledger.state, trial.state, reading.judged, sealed=True)
     if not _merges(reading, seals):
         judged, after = _drafted(trial, new)
-        findings += [*_come_to_nothing(trial, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
+        findings += [*_come_to_nothing(after, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
         told += sentences(trial.state, after, judged, sealed=False)
     order = sorted({*map(_shown, findings)}, key=lambda finding: (finding.file, finding.line, finding.law))
     base = ledger.state
@@ -263,13 +263,14 @@ def _drafted(trial: Ledger, new: _New) -> tuple[list[Judged], State]:
     if not taken:
         return [], trial.state
     draft = fold.draft(trial.next_state, Epoch(trial.state.seal, taken), trial.next_epoch)
-    return [item for item in draft.judged if item.record.id in new.records], draft.after
+    last = {item.record.id: item for item in draft.judged}  # what is held first may be judged again, in the same epoch
+    return [item for item in last.values() if item.record.id in new.records], draft.after
 
 
-def _come_to_nothing(trial: Ledger, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
+def _come_to_nothing(after: State, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
     for record, _, verdict, _ in judged:
         if verdict.outcome in (REFUSED, FENCED):
-            what = kinds.words(trial.state, record, verdict).what
+            what = kinds.words(after, record, verdict).what
             yield Finding(verdict.rule, *new.place(record), f"{record.kind} would be {verdict.outcome}: {what}")
 
 

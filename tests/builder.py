@@ -162,7 +162,8 @@ def row_reached(family: kinds.Family, state: kinds.State, record: Record, moment
 def effect_of(state: kinds.State, record: Record, moment: kinds.Moment) -> tuple[kinds.Verdict, bool]:
     """Apply a record: its verdict, and whether it changed more than what is noted of every record (seen, at)."""
     before = _deeds(state)
-    return kinds.apply(state, record, moment), _deeds(state) != before
+    verdict, _ = kinds.apply(state, record, moment), list(kinds.judged_again(state, moment))
+    return verdict, _deeds(state) != before
 
 
 def _deeds(state: kinds.State) -> Value:

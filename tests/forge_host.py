@@ -27,7 +27,12 @@ from tests.pulls import ROOT
 
 TOKEN = "ghs_secret"
 BOT = "github-actions[bot]"
+NEXT = '<https://host.example/elsewhere?page=2>; rel="next"'
 _NAME = "acme/fleet"
+
+
+class CannotRebase(Exception):
+    """GitHub greys the button out where rebasing would give something else than a merge."""
 
 
 class Host:
@@ -80,13 +85,15 @@ class Host:
     def merge(self, way: str, branch: str) -> str:
         """Press the merge button, one of its three ways; the trunk's new tip."""
         trunk, topic = self.git("rev-parse", "mesh"), self.git("rev-parse", branch)
+        tree = self.git("merge-tree", "--write-tree", trunk, topic)
         if way == "rebase":
             work = self.root / f"rebase-{topic}"
             plain_git("clone", "--quiet", "--branch", branch, str(self.path), str(work))
             plain_git("rebase", "--quiet", "--force-rebase", trunk, cwd=work)
+            if plain_git("rev-parse", "HEAD^{tree}", cwd=work) != tree:
+                raise CannotRebase
             plain_git("push", "--quiet", "origin", "HEAD:refs/heads/mesh", cwd=work)
             return self.git("rev-parse", "mesh")
-        tree = self.git("merge-tree", "--write-tree", trunk, topic)
         parents = ["-p", trunk, *(["-p", topic] if way == "merge" else [])]
         tip = self.git("commit-tree", tree, *parents, "-m", f"Merge pull request #1 from {_NAME}/{branch}")
         self.git("update-ref", "refs/heads/mesh", tip, trunk)
@@ -100,7 +107,7 @@ def _interface(host: Host) -> type[http.server.BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             asked = parse_qs(urlsplit(self.path).query)
             size, page = int(asked["per_page"][0]), int(asked["page"][0])
-            self._answer(200, host.comments[(page - 1) * size : page * size])
+            self._answer(200, host.comments[(page - 1) * size : page * size], more=page * size < len(host.comments))
 
         def do_POST(self) -> None:
             host.write(BOT, self._body())
@@ -115,7 +122,7 @@ def _interface(host: Host) -> type[http.server.BaseHTTPRequestHandler]:
             data = self.rfile.read(int(self.headers["Content-Length"]))
             return "" if host.answers else str(json.loads(data)["body"])
 
-        def _answer(self, status: int, value: Any) -> None:
+        def _answer(self, status: int, value: Any, *, more: bool = False) -> None:
             host.asked.append(f"{self.command} {self.path}")
             if self.headers["Authorization"] != f"Bearer {TOKEN}":
                 status, value = 401, {}
@@ -125,7 +132,7 @@ def _interface(host: Host) -> type[http.server.BaseHTTPRequestHandler]:
                     host.comments.pop()
             data = json.dumps(value).encode()
             self.send_response(status)
-            for name, text in (("Retry-After", "0"), ("Location", f"{host.api}/elsewhere")):
+            for name, text in (("Retry-After", "0"), ("Location", f"{host.api}/elsewhere"), *[("Link", NEXT)] * more):
                 self.send_header(name, text)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

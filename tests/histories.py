@@ -16,6 +16,7 @@ from orxaq_mesh.kinds import Moment, Verdict, dag, node
 from orxaq_mesh.kinds.graph import needs_of
 from orxaq_mesh.kinds.lease import Lease, leases
 from orxaq_mesh.kinds.reactor import body_of, reactors
+from orxaq_mesh.kinds.review import MAX_HELD, reviews
 from orxaq_mesh.kinds.work import MET, OPEN, TASK, Item, frontier, is_work, work
 from orxaq_mesh.record import Record, Value
 from tests.builder import Trunk
@@ -33,11 +34,12 @@ REACTS: Value = {
     "give": {"command": {"name": "scale", "args": "$payload", "capability": "build"}},
 }
 DEEDS = (
-    *("claim",) * 8,
-    *("finish",) * 7,
-    *("receipt",) * 3,
-    *("submit", "submit", "part", "cancel", "take", "take", "release", "renew", "break", "event", "follow"),
+    *("claim",) * 13,
+    *("finish",) * 12,
+    *("receipt",) * 5,
+    *("submit", "submit", "submit", "part", "part", "cancel", "take", "take", "release", "renew", "break", "event", "follow"),
     *("retry", "retry", "skip", "assign", "issue", "call_back", "offer", "offer", "reset", "reset", "open", "roles"),
+    *("approve", "approve", "require", "lift", "reject", "ask", "take_back", "take_back"),
 )
 _START: list[Trunk] = []
 
@@ -70,7 +72,15 @@ class Play:
             self.epoch += 1
             for family in kinds.FAMILIES:
                 family.open_epoch(self.state, Moment(self.epoch))
-        return kinds.apply(self.state, record, Moment(self.epoch))
+            self.turns()
+        verdict = kinds.apply(self.state, record, Moment(self.epoch))
+        self.turns()
+        return verdict
+
+    def turns(self) -> None:
+        """What was held and has its turn here."""
+        for record, verdict in kinds.judged_again(self.state, Moment(self.epoch)):
+            assert verdict.outcome != "held", record
 
     def copy(self) -> Play:
         """One that goes on by itself."""
@@ -87,7 +97,9 @@ class Play:
             pen = self.pens.get(wishes.held(body["under"]["lease"]).holder, pen)
         elif kind in ("lease.renew", "lease.release") and extra % 8:
             pen = self.pens.get(wishes.held(body["lease"]).holder, pen)
-        elif deed in ("break", "reset", "roles", "retry", "cancel") and extra % 8:
+        elif deed == "take_back" and (asked := reviews(self.state).held.get(body.get("record", ""))) and extra % 8:
+            pen = self.pens[node.name_of(self.state, asked.record)]
+        elif deed in ("break", "reset", "roles", "retry", "cancel", "require", "lift", "approve") and extra % 8:
             pen = next(iter(self.pens.values()))
         self.number += 1
         record = pen.draft(kind, body, seq=1000 + self.number, seen={"epoch": 9, "seal": "0" * 64})
@@ -226,6 +238,34 @@ class Wishes:
             "roles": [["admin", "node"], ["node"], ["node"], ["observer"]][extra % 4],
         }
 
+    def _require(self, which: int, extra: int) -> tuple[str, Value]:
+        some = ("command.issue", "task.skip", "dag.submit", "event.publish", "node.admit", "task.assign")
+        body: Value = {"rule": f"r{which % 2}", "kinds": ["lease.acquire", some[extra % 6]], "approvals": 1 + (extra // 6) % 2}
+        return "review.require", body | ({"epochs": extra % 9 + 1} if which % 3 else {})
+
+    def _lift(self, which: int, extra: int) -> tuple[str, Value]:
+        return "review.lift", {"rule": f"r{which % 2}"}
+
+    def _named(self, which: int) -> Value:
+        ids = list(reviews(self.state).held) or ["ab" * 32]
+        return {"records": list(dict.fromkeys((ids[which % len(ids)], ids[-1])))}
+
+    def _approve(self, which: int, extra: int) -> tuple[str, Value]:
+        return "review.approve", self._named(which)
+
+    def _reject(self, which: int, extra: int) -> tuple[str, Value]:
+        return "review.reject", self._named(which)
+
+    def _ask(self, which: int, extra: int) -> tuple[str, Value]:
+        return "lease.acquire", {"lease": f"l{which % 2}", "session": "s", "ttl_ms": 9000, "until": 9999, "queue": True}
+
+    def _take_back(self, which: int, extra: int) -> tuple[str, Value]:
+        asked = [held.record for held in reviews(self.state).held.values() if held.record.kind == "lease.acquire"]
+        if not asked:
+            return self._ask(which, extra)
+        named = asked[which % len(asked)]
+        return "lease.release", {"lease": named.body["lease"], "session": "s", "record": named.id}
+
 
 # What always holds.
 
@@ -248,6 +288,23 @@ def check(state: kinds.State) -> None:
     for known in part.dags.values():
         _check_dag(items, known)
     assert set(part.offers) <= set(node.members(state).by_name)
+    check_held(state)
+
+
+def check_held(state: kinds.State) -> None:
+    """What is held lacks approvals still, may be written by its author still, is not too late, and has room."""
+    part = reviews(state)
+    assert not part.again
+    assert not part.now
+    assert part.held.keys().isdisjoint(part.given)
+    for id_, held in part.held.items():
+        member = node.members(state).by_log[held.record.log]
+        assert id_ == held.record.id
+        assert member.admitted
+        assert not kinds.KINDS[held.record.kind].roles.isdisjoint(member.roles)
+        assert held.until >= state.epoch
+        assert len(set(held.approved) - {member.name}) < held.approvals
+    assert len(part.held) <= MAX_HELD
 
 
 def _check_needs(items: dict[str, Item], item: Item) -> None:

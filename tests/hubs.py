@@ -157,38 +157,50 @@ def http_hub(folder: Path, before: Callable[[str], None] = lambda path: None) ->
 
 @contextlib.contextmanager
 def ssh_hub(folder: Path) -> Iterator[Hub]:
-    """A bare repository over ssh: a real sshd on a free port of the loopback, with keys made for the occasion.
+    """A bare repository over ssh: a real sshd on a free port of the loopback, with keys made for the occasion."""
+    path, port, home = bare(folder / "hub.git"), free_port(), folder / "ssh"
+    home.mkdir()
+    found = ssh_client(home, "user", port)
+    with sshd(home, port, f"AuthorizedKeysFile {home}/user.pub\n"):
+        yield Hub(f"ssh://127.0.0.1:{port}{path}", path, {"PATH": found})
+
+
+def ssh_client(home: Path, name: str, port: int) -> str:
+    """A client with a key of its own, `name` and `name.pub` in `home`; gives its PATH.
 
     The client finds key and known host through an `ssh` that stands first on its PATH and names a configuration.
     """
-    path = bare(folder / "hub.git")
-    port = free_port()
-    home, bin_ = folder / "ssh", folder / "ssh" / "bin"
-    bin_.mkdir(parents=True)
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)], check=True)
-    (home / "authorized").write_bytes((home / "user.pub").read_bytes())
+    for key in ("host", name):
+        if not (home / key).exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / key)], check=True)
     (home / "known").write_text(f"[127.0.0.1]:{port} {(home / 'host.pub').read_text()}")
-    (home / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {home}/host\nAuthorizedKeysFile {home}/authorized\nPidFile none\n"
-        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100:30:200\nMaxSessions 100\n"
+    (home / f"{name}.config").write_text(
+        f"Host *\nIdentityFile {home}/{name}\nIdentitiesOnly yes\nUserKnownHostsFile {home}/known\nIdentityAgent none\n"
     )
-    (home / "config").write_text(
-        f"Host *\nIdentityFile {home}/user\nIdentitiesOnly yes\nUserKnownHostsFile {home}/known\nIdentityAgent none\n"
-    )
-    real = shutil.which("ssh")
-    (bin_ / "ssh").write_text(f'#!/bin/sh\nexec {real} -F {home}/config "$@"\n')
+    bin_ = home / f"{name}.bin"
+    bin_.mkdir()
+    (bin_ / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {home}/{name}.config "$@"\n')
     (bin_ / "ssh").chmod((bin_ / "ssh").stat().st_mode | stat.S_IXUSR)
+    return f"{bin_}:{os.environ['PATH']}"
+
+
+@contextlib.contextmanager
+def sshd(home: Path, port: int, more: str) -> Iterator[None]:
+    """A running sshd with the host key `home`/host; `more` goes behind its configuration."""
+    (home / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {home}/host\nPidFile none\n"
+        f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100:30:200\nMaxSessions 100\n{more}"
+    )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd of root wants a place to lock its children in
-    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    assert sshd, "sshd is needed: apt-get install openssh-server"
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    assert program, "sshd is needed: apt-get install openssh-server"
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen([sshd, "-D", "-e", "-f", str(home / "sshd_config")], stderr=log)
+        server = subprocess.Popen([program, "-D", "-e", "-f", str(home / "sshd_config")], stderr=log)
     try:
         wait_until(lambda: answers(port) or server.poll() is not None, 10)
         assert server.poll() is None, (home / "log").read_text()
-        yield Hub(f"ssh://127.0.0.1:{port}{path}", path, {"PATH": f"{bin_}:{os.environ['PATH']}"})
+        yield
     finally:
         # its sessions outlive it: a client may keep one open for a minute
         sessions = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True, check=False).stdout

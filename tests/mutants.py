@@ -31,7 +31,7 @@ from orxaq_mesh import (
     standing,
     voting,
 )
-from orxaq_mesh.kinds import command, dag, graph, lease, reactor, shelf, work
+from orxaq_mesh.kinds import command, dag, graph, lease, reactor, review, shelf, work
 from orxaq_mesh.store import answers, git
 from orxaq_mesh.sync import performer
 from tests import (
@@ -44,6 +44,7 @@ from tests import (
     test_kinds_event,
     test_kinds_lease,
     test_kinds_reactor,
+    test_kinds_review,
     test_kinds_work,
     test_ledger,
     test_mutated,
@@ -439,6 +440,94 @@ MUTANTS |= {
         "(STEAL_PAUSES + place - 1) * pause_ms",
         "1000 * pause_ms",
         noticed_by=test_schedules.test_WORK_2_in_a_calm_fleet_nobody_is_idle_for_longer_than_the_bound_beside_ready_work,
+    ),
+    "what needs an approval takes effect without": Mutant(
+        review.waits,
+        "lacking(state, record) > 0",
+        "lacking(state, record) > 9",
+        noticed_by=test_kinds_review.test_REVIEW_1_has_no_effect_before_its_approval_and_is_granted_where_that_is_sealed,
+    ),
+    "one approval is as good as two": Mutant(
+        review._approve,
+        "if lacking(state, held.record) <= 0:",
+        "if lacking(state, held.record) <= 1:",
+        noticed_by=test_kinds_review.test_REVIEW_1_two_approvals_are_two_names_and_not_one_twice,
+    ),
+    "one's own approval counts": Mutant(
+        review.lacking,
+        "sum(name != author for name in approved or before)",
+        "len(approved or before)",
+        noticed_by=test_kinds_review.test_REVIEW_2_an_early_approval_by_another_key_of_the_same_name_counts_for_nothing,
+    ),
+    "an approval that comes before its record counts for nothing": Mutant(
+        review.lacking,
+        "in approved or before)",
+        "in approved)",
+        noticed_by=test_kinds_review.test_EPOCH_in_one_epoch_record_and_approval_come_to_the_same_in_either_order,
+    ),
+    "early approvals are forgotten where their record is held": Mutant(
+        review.hold,
+        "until, approved)",
+        "until, ())",
+        noticed_by=test_kinds_review.test_REVIEW_1_an_approval_that_was_sealed_before_its_record_counts_once_that_comes,
+    ),
+    "what is held waits as long as its author likes": Mutant(
+        review.hold,
+        'min(record.body.get("until", last), last)',
+        'record.body.get("until", last)',
+        noticed_by=lambda: (
+            test_kinds_review.test_UNTIL_what_nobody_approves_ends_with_its_until_or_the_epochs_of_its_rule(9999, 3, 3)
+        ),
+    ),
+    "what is held is never too late": Mutant(
+        review.open_epoch,
+        "held.until < moment.epoch",
+        "False",
+        noticed_by=lambda: (
+            test_kinds_review.test_UNTIL_what_nobody_approves_ends_with_its_until_or_the_epochs_of_its_rule(2, 9, 2)
+        ),
+    ),
+    "what is held outlives its author's standing": Mutant(
+        kinds._let_down,
+        'no.rule == "NODE-3"',
+        'no.rule == ""',
+        noticed_by=lambda: (
+            test_kinds_review.test_NODE_3_LIVE_what_is_held_ends_with_its_authors_standing_in_that_very_epoch("rotated")
+        ),
+    ),
+    "what was held is too old for what its author wrote since": Mutant(
+        kinds.judge,
+        "and review.is_being_judged(state, record)",
+        "and False",
+        noticed_by=test_kinds_review.test_SEEN_what_was_held_is_not_too_old_for_what_its_author_wrote_since,
+    ),
+    "what is held goes by the rules of the day": Mutant(
+        review.lacking,
+        "(held.approvals, held.approved) if held else (_needed(state, record)[0], ())",
+        "(_needed(state, record)[0], held.approved if held else ())",
+        noticed_by=lambda: test_kinds_review.test_PREFIX_what_is_held_stays_under_the_rule_it_was_written_under(
+            "tightened"
+        ),
+    ),
+    "a pattern matches in the middle of a name": Mutant(
+        review._matches,
+        "name.startswith(pattern[:-1])",
+        "pattern[:-1] in name",
+        noticed_by=lambda: test_kinds_review.test_REVIEW_1_a_rule_fits_by_kind_name_and_roles(
+            {"names": ["ploy*"]}, {}, False
+        ),
+    ),
+    "a reviewer's early approvals use up the room of others": Mutant(
+        review._too_many_given,
+        " if name in by",
+        "",
+        noticed_by=test_kinds_review.test_LIVE_a_reviewer_who_fills_its_room_does_not_keep_others_from_approving,
+    ),
+    "a snapshot forgets who approved": Mutant(
+        review.dump,
+        "list(held.approved)]",
+        "[]]",
+        noticed_by=test_kinds_review.test_CACHE_a_snapshot_knows_what_is_held_approved_early_and_required,
     ),
     "a copied shelf shares what is written to it": Mutant(
         shelf.Shelf.copy,

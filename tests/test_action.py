@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from orxaq_mesh.prose.page import COMMENT_BYTES, MARK
 from tests.fleet import Fleet
-from tests.forge_host import BOT, TOKEN, Host, action, run_action
+from tests.forge_host import BOT, TOKEN, CannotRebase, Host, action, run_action
 from tests.hubs import plain_git
 from tests.pulls import ROOT, Pulls
 
@@ -135,8 +135,24 @@ def test_no_comment_is_written_where_none_is_wanted(pulls: Pulls, host: Host, tm
 
 def test_SIG_another_ledger_than_the_named_one_fails_the_check(pulls: Pulls, host: Host, tmp_path: Path) -> None:
     pulls.branch("topic", pulls.lease(pulls.elm, "deploy", queue=True))
-    ran = run_action(host, propose(pulls, host), tmp_path / "run", ledger="0" * 64)
+    number = propose(pulls, host)
+    assert run_action(host, number, tmp_path / "good").code == 0
+    ran = run_action(host, number, tmp_path / "run", ledger="0" * 64)
     assert (ran.code, ran.outputs["answer"]) == (6, "invalid")
+    assert "mesh: invalid: this is ledger" in ran.log
+    assert [comment["body"] for comment in host.comments] == [ran.summary]  # it no longer says what was true before
+    assert ran.summary == f"{MARK}\n## Was not reviewed\n\nThe log of this check says why.\n"
+
+
+def test_a_fault_is_no_yes(pulls: Pulls, host: Host, tmp_path: Path) -> None:
+    pulls.git("checkout", "--quiet", "--orphan", "empty")
+    pulls.git("rm", "-rq", "--cached", ".")
+    pulls.git("commit", "--quiet", "--allow-empty", "-m", "no ledger")
+    pulls.git("branch", "--force", "mesh", "empty")
+    pulls.git("branch", "topic", "empty")
+    ran = run_action(host, propose(pulls, host), tmp_path / "run")
+    assert (ran.code, ran.outputs["answer"]) == (2, "failed")
+    assert "Was not reviewed" in host.comments[0]["body"]
 
 
 def test_B15_as_much_history_is_fetched_as_it_takes(pulls: Pulls, host: Host, tmp_path: Path) -> None:
@@ -203,28 +219,38 @@ def test_the_example_workflow_is_for_pull_request_target_with_the_least_it_needs
 # What the merge button does to a ledger.
 
 
-@pytest.mark.parametrize("way", ["merge", "squash", "rebase"])
-def test_C30_records_survive_the_merge_button_and_the_next_node_seals_them(way: str, tmp_path: Path) -> None:
-    with Host(tmp_path / "host") as host:
-        fleet = Fleet(tmp_path)
-        fleet.hub = host.path
-        fleet.found("oak", "elm")
-        fleet.ok("oak", "policy", "require", "deploys", "--kind", "lease.acquire", "--name", "deploy")
-        assert fleet.mesh("elm", "lease", "acquire", "deploy").code != 0
-        proposed = fleet.ok("elm", "propose")
-        (record,), branch = proposed["records"], proposed["branch"]
-        ran = run_action(host, host.open(branch), tmp_path / "run", ledger=fleet.ledger)
+def test_C30_records_survive_the_merge_button_and_the_next_node_seals_them(host: Host, tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.hub = host.path
+    proposes = {"squash": "elm", "merge": "ash", "rebase": "fir"}
+    fleet.found("oak", *proposes.values())
+    fleet.ok("oak", "policy", "require", "leases", "--kind", "lease.acquire")
+    records = []
+    for way, node in proposes.items():
+        assert fleet.mesh(node, "lease", "acquire", way).code != 0
+        proposed = fleet.ok(node, "propose")
+        records += proposed["records"]
+        branch = proposed["branch"]
+        if (
+            way == "rebase"
+        ):  # an outbox that has met the trunk before holds merges; a branch of one commit can be rebased
+            with pytest.raises(CannotRebase):
+                host.merge(way, branch)
+            branch = "topic"
+            parted = host.git("merge-base", "mesh", proposed["branch"])
+            host.git(
+                "branch", branch, host.git("commit-tree", f"{proposed['branch']}^{{tree}}", "-p", parted, "-m", "one")
+            )
+        ran = run_action(host, host.open(branch), tmp_path / way, ledger=fleet.ledger)
         assert (ran.code, ran.outputs["answer"]) == (0, "yes"), ran.log
-        assert "elm asks for lease `deploy`" in host.comments[0]["body"]
+        assert f"{node} asks for lease `{way}`" in ran.summary
         host.merge(way, branch)
-        fleet.ok("oak", "sync")
-        fleet.ok("oak", "publish", "news", "merged")
-        held = [line for line in fleet.mesh("oak", "log", "--json").out.splitlines() if record in line]
-        assert len(held) == 1
-        assert '"held"' in held[0]
-        fleet.ok("oak", "approve", record)
-        fleet.ok("elm", "sync")
-        (lease,) = fleet.ok("elm", "status")["leases"]
-        assert (lease["name"], lease["holder"]) == ("deploy", "elm")
-        checked = fleet.ok("elm", "verify", "--every-signature")
-        assert (checked["ok"], checked["findings"]) == (True, [])
+    fleet.ok("oak", "publish", "news", "merged")
+    said = fleet.mesh("oak", "log", "--json").out.splitlines()
+    held = [line for line in said if any(f'"id":"{record}"' in line for record in records)]
+    assert [line.count('"held"') for line in held] == [1, 1, 1]
+    fleet.ok("oak", "approve", *records)
+    leases = {lease["name"]: lease["holder"] for lease in fleet.ok("elm", "status")["leases"]}
+    assert leases == proposes
+    checked = fleet.ok("elm", "verify", "--every-signature")
+    assert (checked["ok"], checked["findings"]) == (True, [])

@@ -20,17 +20,19 @@ from hypothesis import strategies as st
 
 from orxaq_mesh import carry
 from orxaq_mesh.cli import app as cli
+from orxaq_mesh.credentials import digest_of, find, may_stand_in
 from orxaq_mesh.errors import MeshError
 from orxaq_mesh.inspect import Report, verify
 from orxaq_mesh.inspect.sources import shown, taken
 from orxaq_mesh.mesh import Mesh
-from orxaq_mesh.record import epoch_place, log_place
+from orxaq_mesh.record import canonical, epoch_place, log_place
 from orxaq_mesh.schema import read_seal
 from tests.builder import Pen, secret, sign
 from tests.fleet import MESH, PATIENCE_S, Done
 from tests.hubs import HUBS, Hub, bare, file_hub, plain_git
 from tests.nodes import fingerprint, founded, joined
 from tests.test_cli_fleet import BREAKING, breaks_a_terminal
+from tests.test_credentials import CREDENTIALS
 from tests.test_divergence import apart
 from tests.test_fork_choice import fleet as small
 from tests.test_fork_choice import united
@@ -209,6 +211,9 @@ def test_B15_what_a_cut_off_history_leaves_unknown_is_said(fleet: Fleet, strange
     found = stranger.ok("verify", str(place))
     assert found["ok"]
     assert any("which way the branch moved" in what for what in found["unknown"])
+    done = stranger.mesh("verify", place.as_uri(), "--json")
+    assert done.code == 6, "what is fetched must be whole"
+    assert "cut off (a shallow clone)" in done.data["findings"][0]["reason"]
 
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
@@ -458,6 +463,8 @@ def test_who_held_it_and_what_changed_from_any_place(fleet: Fleet, stranger: Str
         ("elm", held["tenures"][0]["ended"]["epoch"], "broken"),
     ]
     assert held["sound"]
+    assert "done in epoch 3\n  oak asks for lease `deploy`" in stranger.mesh("diff", "2..4", "--source", place).out
+    assert "- oak asks for lease `deploy`" in stranger.mesh("diff", "2..4", "--source", place, "--format=markdown").out
     changed = stranger.ok("diff", f"2..{fleet.report.epoch}", "--source", place)
     assert changed["leases"][0]["name"] == "deploy"
     assert len(changed["sentences"]) == fleet.report.records - 3
@@ -471,6 +478,13 @@ def test_a_member_asks_the_same_of_its_own_ledger(fleet: Fleet) -> None:
         done = subprocess.run([*MESH, *words, "--json"], env=env, capture_output=True, check=False, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["data"]
+
+
+@pytest.mark.parametrize("words", [("verify",), ("diff", "0..1"), ("blame", "node/elm")])
+def test_a_branch_without_a_place_is_a_usage_error(words: tuple[str, ...], fleet: Fleet, stranger: Stranger) -> None:
+    done = stranger.mesh(*words, "--trunk", "main", "--home", str(fleet.oak.home.path))
+    assert (done.code, done.out) == (2, "")
+    assert "--trunk" in done.err
 
 
 def test_a_pen_without_standing_writes_nothing_into_the_report(fleet: Fleet, tmp_path: Path) -> None:
@@ -527,6 +541,38 @@ def test_SECRET_what_looks_like_a_credential_is_told_and_not_repeated(stranger: 
     assert (secret_["record"], secret_["path"]) == (record.id, "body.payload.env.NPM")
     for form in ("text", "json", "markdown"):
         assert token not in stranger.mesh("verify", place, "--format", form).out
+    trunk.seal(trunk.oak.write("review.allow", digest=digest_of(token), reason="an example"))
+    assert stranger.ok("verify", str(put(tmp_path / "tree", trunk.files)))["secrets"] == [], (
+        "a reviewer said it is none"
+    )
+
+
+def test_QUIET_a_fields_name_in_a_table_is_no_markup(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    payload = {"<img src=x> | @ann": {"password": "Tr0ub4dor&3" + "x"}}
+    trunk.seal(trunk.oak.write("event.publish", topic="t", type="x", payload=payload))
+    done = stranger.mesh("verify", str(put(tmp_path / "tree", trunk.files)), "--format", "markdown")
+    assert "img src=x" in done.out
+    outside = SPAN.sub("", done.out)
+    assert "<img" not in outside
+    assert "@ann" not in outside
+    (row,) = (line for line in done.out.splitlines() if "img src=x" in line)
+    assert row.count("|") == 7, "six cells"
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_SECRET_the_quick_no_is_never_wrong(data: st.DataObject) -> None:
+    words = st.sampled_from([text for _, text in CREDENTIALS]) | st.text() | st.just("apiKEY=\u212a\u0130a1b2c3d4e5")
+    keys = st.sampled_from(["password", "api_key", "token", "x"])
+    value = data.draw(st.dictionaries(keys, words | st.lists(words, max_size=2) | st.integers(0, 99), max_size=3))
+    line = canonical({"body": value})
+    assert may_stand_in(line) or find({"body": value}) == []
+
+
+def test_SECRET_most_records_are_no_work() -> None:
+    assert not may_stand_in(b'{"body":{"lease":"deploy","session":"s","token":40},"kind":"lease.renew"}')
+    assert all(may_stand_in(canonical({"x": text})) for _, text in CREDENTIALS)
 
 
 def test_UNTIL_and_others_what_had_no_effect_is_counted_by_rule(stranger: Stranger, tmp_path: Path) -> None:
@@ -539,6 +585,17 @@ def test_UNTIL_and_others_what_had_no_effect_is_counted_by_rule(stranger: Strang
     found = stranger.ok("verify", str(put(tmp_path / "tree", trunk.files)))
     reasons = {(one["verdict"], one["rule"]): one["records"] for one in found["reasons"]}
     assert reasons == {("refused", "UNTIL"): 1, ("fenced", "FENCE"): 1, ("refused", "NODE-3"): 1}
+
+
+def test_many_records_that_are_alike_are_one_line_of_a_diff(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    for number in range(50):
+        trunk.seal(trunk.oak.write("event.publish", topic="t", type="x", payload={"n": number}))
+    place = str(put(tmp_path / "tree", trunk.files))
+    done = stranger.mesh("diff", "2..52", "--source", place)
+    assert "oak, 50 times: publishes `x` on topic `t`" in done.out
+    assert len(done.out.splitlines()) < 10
+    assert len(stranger.ok("diff", "2..52", "--source", place)["sentences"]) == 50
 
 
 # Bytes of anybody.
@@ -586,3 +643,6 @@ def test_B7_no_bytes_of_a_bundle_end_in_anything_but_a_clear_error(fleet: Fleet,
 def test_a_mesh_of_ones_own_may_be_asked_of_any_place(fleet: Fleet) -> None:
     mesh = Mesh.open(str(fleet.elm.home.path))
     assert mesh.verify(str(fleet.bundle())) == fleet.report
+    mesh.observe()
+    assert [one.holder for one in mesh.blame("lease/deploy").tenures] == ["oak", "elm"]
+    assert len(mesh.diff(0, 2).sentences) == 3

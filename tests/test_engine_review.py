@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orxaq_mesh.effects import Effect, Publish, Tell
+from orxaq_mesh.ledger import MAX_PROPOSED
 from tests.bench import Bench
 
 ASK: dict[str, Any] = {"lease": "deploy", "session": "s", "ttl_ms": 9000}
@@ -109,3 +110,15 @@ def test_UNTIL_a_proposal_has_as_many_epochs_as_its_rule_says() -> None:
     b = reviewed("lease.acquire")
     b.ask("a", "lease.acquire", **ASK)
     assert b.records[0].body["until"] >= 10_000
+
+
+def test_LIVE_what_one_node_piles_up_in_its_outbox_is_sealed_and_bounded_by_the_fold() -> None:
+    b = reviewed("event.publish")
+    ledger = b.hub.ledger.fork()
+    many = [b.other("ash", "event.publish", topic="t", type="x", payload={"n": n}) for n in range(MAX_PROPOSED + 1)]
+    ledger.offer(many[:-1])
+    assert not ledger.sealable()
+    assert len(ledger.proposals()) == MAX_PROPOSED
+    ledger.offer(many)
+    assert {log: len(run) for log, run in ledger.sealable().items()} == {many[0].log: len(many)}
+    assert not ledger.proposals()

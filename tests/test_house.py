@@ -24,6 +24,7 @@ EFFECTFUL = (
     "store",
     "home",
     "gate",
+    "hub",
     "sync",
     "holding",
     "orders",

@@ -140,6 +140,14 @@ def _(trunk, oak, elm, ash):
     return [release(ash, record=place.id)]
 
 
+@scene("release", "it names its own request that is held")
+def _(trunk, oak, elm, ash):
+    trunk.seal(oak.write("review.require", rule="r", kinds=["lease.acquire"], approvals=1))
+    asked = acquire(elm)
+    trunk.seal(asked)
+    return [release(elm, record=asked.id)]
+
+
 @scene("release", "the holder, with the current token and the grant's record")
 def _(trunk, oak, elm, ash):
     record = held_by_elm(trunk)

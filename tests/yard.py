@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from orxaq_mesh.hub.making import make
-from orxaq_mesh.hub.settings import HubSettings
+from orxaq_mesh.hub.settings import FOLDER, HubSettings
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import Record
 from orxaq_mesh.store import Oid, Outcome, Pushed
@@ -51,6 +51,7 @@ class Yard:
 
     def __exit__(self, *_: object) -> None:
         self.store.close()
+        dismiss(self.path)
 
     # Honest ways.
 
@@ -93,3 +94,9 @@ class Yard:
         env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **variables}
         done = subprocess.run(argv, capture_output=True, env=env, check=False)
         return f"{done.returncode} {done.stderr.decode()}"
+
+
+def dismiss(hub: Path) -> None:
+    """Who stands by at a hub may go: it looks every second whether it is still wanted."""
+    for socket in (hub / FOLDER).glob("standby-*"):
+        socket.unlink()

@@ -192,7 +192,7 @@ def admit(
     fingerprint: Annotated[
         str | None, typer.Option(metavar="FP", help="The key's fingerprint, as the newcomer reads it out.")
     ] = None,
-    role: Annotated[list[str], typer.Option(help="admin, node or observer; may be given twice.")] = ["node"],  # noqa: B006
+    role: Annotated[list[str], typer.Option(help="admin, node, observer or reviewer; may be given twice.")] = ["node"],  # noqa: B006
     recovery_key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sign with the offline recovery key: for an admin only.")
     ] = None,
@@ -207,8 +207,8 @@ def admit(
         return
     if fingerprint is None:
         raise Usage(f"by which key? {_waiting_keys(mesh, name)}", hint=f"mesh admit {name} --fingerprint SHA256:...")
-    if unknown := set(role) - {"admin", "node", "observer"}:
-        raise Usage(f"{', '.join(sorted(unknown))} is no role", hint="admin, node or observer")
+    if unknown := set(role) - {"admin", "node", "observer", "reviewer"}:
+        raise Usage(f"{', '.join(sorted(unknown))} is no role", hint="admin, node, observer or reviewer")
     answer = mesh.admit(name, fingerprint, role, recovery=recovery_key, **call().deed)
     about = {"node": name, "fingerprint": fingerprint, "roles": sorted(role)}
     report(answer, about, f"{name} {'would be' if call().dry_run else 'is'} admitted ({', '.join(role)})")

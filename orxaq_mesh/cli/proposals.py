@@ -57,22 +57,29 @@ def propose(
     """
     mesh = call().mesh()
     found = mesh.propose()
-    found["pull_request"] = _open(mesh, found, title) if pr else None
+    found["pull_request"] = _open(mesh, found, title) if pr and found["records"] else None
     if call().json:
         call().data(found)
         return
     if call().quiet:
         call().say(found["pull_request"] or found["compare"] or found["branch"])
         return
-    count = len(found["records"])
-    call().say(f"{count} record{'s' if count != 1 else ''} proposed in {found['branch']}")
-    for id_ in found["records"]:
-        call().say(f"  {id_[:SHORT]}")
+    proposed, held = found["records"], found["held"]
+    if proposed:
+        call().say(f"{_count(proposed)} proposed in {found['branch']}", *(f"\n  {id_[:SHORT]}" for id_ in proposed))
+    if held:
+        call().say(f"{_count(held)} held in the ledger by now", *(f"\n  {id_[:SHORT]}" for id_ in held))
     if found["pull_request"]:
         call().say(f"pull request: {found['pull_request']}")
-    elif found["compare"]:
+    elif found["compare"] and proposed:
         call().say(f"open a pull request: {found['compare']}")
-    call().note(f"or without one, on another node: mesh approve {found['records'][0][:SHORT]}")
+    call().note(
+        f"{'or without one, ' if proposed else ''}on another node: mesh approve {(proposed or held)[0][:SHORT]}"
+    )
+
+
+def _count(ids: list[str]) -> str:
+    return f"{len(ids)} record{'s' if len(ids) != 1 else ''}"
 
 
 def _open(mesh: Any, found: dict[str, Any], title: str | None) -> str:

@@ -10,7 +10,6 @@ Knows not: how a change is judged (`review`), how it is told (`prose`), where it
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,17 +26,13 @@ if TYPE_CHECKING:
     from orxaq_mesh.store.repository import Repository
 
 app = new_app()
+FORMATS = ("text", "markdown", "json", "github")
 PATCHES = (".patch", ".diff", ".mbox", ".eml")
 _STYLES = {"yes": "good", "refused": "warn", "invalid": "bad", "unknown": "warn"}
 
 
-class Format(StrEnum):
-    """How a review is printed."""
-
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    JSON = "json"
-    GITHUB = "github"
+def _formats(incomplete: str) -> list[str]:
+    return [name for name in FORMATS if name.startswith(incomplete)]
 
 
 @app.command(cls=Command, epilog="Example: mesh review origin/mesh..topic")
@@ -55,7 +50,9 @@ def review(
     ledger: Annotated[
         str, typer.Option(metavar="ID", help="Whose ledger it must be: its id, or its founder's fingerprint.")
     ] = "",
-    format: Annotated[Format, typer.Option(help="How it is printed.")] = Format.TEXT,  # noqa: A002 - the option's name
+    format: Annotated[  # noqa: A002 - the option's name
+        str, typer.Option(metavar="|".join(FORMATS), help="How it is printed.", autocompletion=_formats)
+    ] = "text",
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep a snapshot there: cost follows what is new.")
     ] = None,
@@ -75,6 +72,8 @@ def review(
     from orxaq_mesh.home.process import environment
     from orxaq_mesh.store.repository import Repository
 
+    if format not in FORMATS:
+        raise Usage(f"{format[:40]!a} is no format", hint=f"--format {'|'.join(FORMATS)}")
     where = repo or Path()
     git_dir = git_directory(where)
     if git_dir is None or not where.is_dir():
@@ -82,7 +81,7 @@ def review(
     with Repository(git_dir.resolve(), environ=environment()) as repository:
         found = _found(repository, change, base, trunk, _asked(ledger, cache))
     _write(found, summary, comment)
-    _print(found, Format.JSON if call().json else format)
+    _print(found, "json" if call().json else format)
 
 
 def _asked(pin: str, cache: Path | None) -> Asked:
@@ -136,17 +135,17 @@ def _write(found: Review, summary: Path | None, comment: Path | None) -> None:
                 raise disk_fault("write", path, error) from error
 
 
-def _print(found: Review, format: Format) -> None:  # noqa: A002
+def _print(found: Review, format: str) -> None:  # noqa: A002
     from orxaq_mesh.prose.answer import answer, value
 
     said = answer(found)
-    if format is Format.JSON:
+    if format == "json":
         call().data(value(found))
-    elif format is Format.MARKDOWN:
+    elif format == "markdown":
         from orxaq_mesh.prose.page import SUMMARY_BYTES, markdown
 
         write(sys.stdout, markdown(found, limit=SUMMARY_BYTES).removesuffix("\n"))
-    elif format is Format.GITHUB:
+    elif format == "github":
         from orxaq_mesh.prose.github import log
 
         for line in log(found):

@@ -75,11 +75,20 @@ def make(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:
         Usage: something is there already.
         MeshFault: disk or git is at fault.
     """
-    if hub.exists() and any(hub.iterdir()):
-        raise Usage(f"something is there already: {hub}", hint=f"mesh hub adopt {shlex.quote(str(hub))}")
+    check_free(hub)
     args = ["init", "--quiet", "--bare", "--template=", f"--initial-branch={settings.trunk}", str(hub)]
     _good(_git(args, environ), "make a repository")
     adopt(hub, settings, environ)
+
+
+def check_free(hub: Path) -> None:
+    """Whether a hub can be made here.
+
+    Raises:
+        Usage: something is there already.
+    """
+    if hub.exists() and not (hub.is_dir() and not any(hub.iterdir())):
+        raise Usage(f"something is there already: {hub}", hint=f"mesh hub adopt {shlex.quote(str(hub))}")
 
 
 def adopt(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """The work of the hook, and the process that stays behind for the next one.
 
 Knows: how a push is answered; a socket in the hub, for the user who serves it alone.
-Knows not: what is refused (`judging`). The standby is no server of ours: it is the last hook that ran, kept for a minute.
+Knows not: what is refused (`judging`). The standby is no server of ours: it is the last hook that ran, kept for five minutes.
 Without it every push is judged just the same, by a process that must first load what the standby has loaded: 60 ms.
 
     receive(arguments, feed)       # the exit code; the words are on stderr
@@ -21,9 +21,9 @@ from orxaq_mesh.hub import door, receiving
 from orxaq_mesh.hub.judging import Judge
 from orxaq_mesh.hub.settings import FOLDER
 
-IDLE_S = 60
-LOOK_S = 5.0
-"""So often the standby looks whether its socket is still its own."""
+IDLE_S = 300.0
+LOOK_S = 1.0
+"""So often the standby looks whether its socket is still its own, and where the trunk is."""
 REST_S = 0.02
 """So long after an answer, git has moved the ref, and what came is read: the next push need not."""
 MAX_ASKED = 4 * door.MAX_FEED
@@ -98,7 +98,7 @@ def _detach() -> None:
 
 
 def serve(judge: Judge, wire: socket.socket) -> None:
-    """Answer until nobody has asked for a minute, or the address is another's."""
+    """Answer until nobody has asked for five minutes, or the address is another's."""
     own = Path(door.address()).stat().st_ino
     stamp, idle_s, rested = door.stamp(), 0.0, False
     while idle_s < IDLE_S and _is_at(own):
@@ -107,8 +107,7 @@ def serve(judge: Judge, wire: socket.socket) -> None:
             asking, _ = wire.accept()
         except TimeoutError:
             idle_s += LOOK_S if rested else REST_S
-            if not rested:
-                _rest(judge)
+            _rest(judge)
             rested = True
             continue
         idle_s, rested = 0.0, False

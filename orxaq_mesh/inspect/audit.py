@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from orxaq_mesh.credentials import find
+from orxaq_mesh.credentials import find, may_stand_in
 from orxaq_mesh.inspect.checking import Checked, Report
 from orxaq_mesh.inspect.reading import History
 from orxaq_mesh.inspect.sources import HUB, Taken
 from orxaq_mesh.inspect.states import nodes_of
 from orxaq_mesh.kinds import APPLIED, FENCED
 from orxaq_mesh.kinds.node import RECOVERY, members
+from orxaq_mesh.kinds.review import reviews
 
 Json = dict[str, Any]
 KEPT, BROKEN, NOT_COMPARED = "kept", "BROKEN", "not compared"
@@ -171,8 +172,11 @@ def _unseen(past: History) -> int:
 
 def _secrets(past: History) -> Iterator[Secret]:
     """SECRET is asked where a record is signed; what another program signed may hold one all the same."""
+    allowed = reviews(past.state).allowed
     for record, epoch, _, again in past.judged:
-        for path, pattern in () if again else find(record.body):
+        if again or not may_stand_in(record.line):
+            continue
+        for path, pattern in find(record.body, allowed):
             yield Secret(record.id, record.log, record.kind, epoch, f"body.{path}", pattern)
 
 
@@ -208,7 +212,8 @@ def _unknown(checked: Checked, past: History, seen: bool) -> Iterator[str]:
     if checked.place.cut:
         yield "which way the branch moved: its older commits are not there. The newest one has every line"
     if checked.place.outboxes:
-        yield f"what no epoch has taken in yet: {checked.place.outboxes} branches of single nodes were not read"
+        branches = f"{checked.place.outboxes} branch{'es' if checked.place.outboxes > 1 else ''}"
+        yield f"what no epoch has taken in yet: {branches} of single nodes not read"
     if past.waiting:
         yield f"what comes of {len(past.waiting)} records that wait for the next epoch"
     if past.final < past.state.epoch:

@@ -53,7 +53,7 @@ RULES = (
         "NODE-3",
         "Only an admitted node with the right role acts",
         "A record takes effect only if its log's key is admitted at its place in the order and the node has a role "
-        "that the kind asks for. Observers write nothing.",
+        "that the kind asks for. Observers write nothing, reviewers approve and reject.",
         "Who may push to the hub is the host's business; who may act in the fleet is the ledger's.",
         "A record that a revoked laptop signs is refused everywhere, whenever it turns up.",
     ),

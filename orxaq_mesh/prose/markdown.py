@@ -27,7 +27,6 @@ _WORD = re.compile(
 )
 _COMMIT = re.compile(r"(?<![A-Za-z0-9])[0-9A-Fa-f]{7,40}(?![A-Za-z0-9])")
 _NUMBERED = re.compile(r"[0-9]{1,9}[.)]+,?")
-_TRAILING = re.compile(r"(?s)(.+?)([,;:.]?)")
 
 
 def code(words: str, *, limit: int = text.LIMIT, cell: bool = False) -> str:
@@ -76,10 +75,17 @@ def _is_word(word: str, *, first: bool) -> bool:
 
 
 def _spans(strange: list[str]) -> list[str]:
-    """Strange words that stand side by side are one span; a comma or full stop behind them stands outside."""
-    if not (found := _TRAILING.fullmatch(" ".join(strange).rstrip(" "))):
+    """Strange words that stand side by side are one span; what a sentence puts around them stands outside."""
+    words = " ".join(strange).rstrip(" ")
+    if not words:
         return []
-    return [code(found[1], limit=len(found[1])) + found[2]]
+    core = words.rstrip(",;:.") or words
+    before, after = "", words[len(core) :]
+    while len(core) > 1 and core.endswith(")") and core.count(")") > core.count("("):
+        core, after = core[:-1], f"){after}"
+    while len(core) > 1 and core.startswith("(") and core.count("(") > core.count(")"):
+        core, before = core[1:], f"{before}("
+    return [f"{before}{code(core, limit=len(core))}{after}"]
 
 
 def filled(template: str, facts: Mapping[str, str | int]) -> str:

@@ -95,17 +95,15 @@ def markdown(found: Review, *, limit: int = COMMENT_BYTES) -> str:
     page.add_lines(found.lines)
     laws = sorted({finding.law for finding in found.findings})
     if laws:
-        page.close(
-            f"What {'it says' if len(laws) == 1 else 'they say'}: " + ", ".join(f"`mesh explain {law}`" for law in laws)
-        )
+        page.close("Why: " + ", ".join(code(f"mesh explain {law}") for law in laws))
     return page.text()
 
 
 def _what(found: Review) -> str:
-    brings = plain(what(found))
-    if found.records and not found.seals:
-        return f"{brings}. The next node that publishes seals {'it' if found.records == 1 else 'them'}."
-    return f"{brings}."
+    brings = f"{plain(what(found))}."
+    if answer(found) is YES and found.records and not found.seals:
+        brings += f" The next node that publishes seals {'it' if found.records == 1 else 'them'}."
+    return brings
 
 
 def _groups(found: Review) -> list[Group]:

@@ -272,11 +272,9 @@ class State:
         if any((other["record"], other["node"]) == (named, node) for other in lease.queue):
             lease.queue = [other for other in lease.queue if other["record"] != named]
             return yes("LEASE-7", "withdrawn")
-        held = self.review.held.get(named)
-        if held and held.author == node and held.record.kind in ("lease.acquire", "lease.take"):
-            if all(held.record.body[key] == record.body[key] for key in ("lease", "session")):
-                self.review.come([named], no("LEASE-7"))
-                return yes("LEASE-7", "withdrawn")
+        if self.review.has_request(named, node, record.body):
+            self.review.come([named], no("LEASE-7"))
+            return yes("LEASE-7", "withdrawn")
         if not mine or token != lease.token or named != lease.record:
             return FENCED
         self.vacate(record.body["lease"], epoch)

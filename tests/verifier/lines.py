@@ -206,7 +206,7 @@ WRITERS = {"admin", "node"}
 ROLES: dict[str, set[str]] = {kind: WRITERS for kind in BODIES if not kind.startswith("node.")}
 ROLES |= {kind: {"admin"} for kind in ("lease.break", "breaker.reset", "reactor.publish")}
 ROLES |= {"review.require": {"admin"}, "review.lift": {"admin"}, "review.reject": WRITERS | {"reviewer"}}
-ROLES |= dict.fromkeys(("review.approve", "review.allow"), {"admin", "reviewer"})
+ROLES |= {kind: {"admin", "reviewer"} for kind in ("review.approve", "review.allow")}
 ROLES |= {"node.found": set(), "node.hello": set(), "node.rotate": WRITERS | {"observer"}}
 ROLES |= {"node.admit": {"admin", "recovery"}, "node.revoke": {"admin", "recovery"}}
 

@@ -71,6 +71,13 @@ class Review:
 
     # 10. The tables.
 
+    def has_request(self, id_: str, author: str, body: Any) -> bool:
+        """Whether this is a held request of a node for the lease and session that a body names."""
+        if id_ not in self.held or self.held[id_].record.kind not in ("lease.acquire", "lease.take"):
+            return False
+        asked = self.held[id_].record.body
+        return self.held[id_].author == author and all(asked[key] == body[key] for key in ("lease", "session"))
+
     def judge(self, record: Record, author: str, roles: set[str], epoch: int) -> Verdict:
         verdict: Verdict = getattr(self, record.kind.split(".")[1])(record.body, author, roles, epoch)
         return verdict
@@ -123,7 +130,8 @@ def names(body: Any) -> list[str]:
 
 
 def fits(rule: Any, record: Record, roles: set[str]) -> bool:
-    if record.kind not in rule["kinds"] or not roles <= set(rule.get("roles", roles)):
+    kinds = {record.kind, "dag.submit"} if record.kind == "dag.part" else {record.kind}
+    if kinds.isdisjoint(rule["kinds"]) or not roles <= set(rule.get("roles", roles)):
         return False
     mine = names(record.body)
     return "names" not in rule or any(covers(pattern, name) for pattern in rule["names"] for name in mine)

@@ -18,9 +18,11 @@ from pathlib import Path
 
 from tests.hubs import plain_git
 from tools.bench.appending import append_rows
+from tools.bench.enforcing import enforce_rows
 from tools.bench.folding import fold_rows
 from tools.bench.idling import idle_rows
 from tools.bench.publishing import publish_rows
+from tools.bench.reviewing import review_rows
 from tools.bench.rows import Row, table
 from tools.bench.starting import start_rows
 from tools.bench.uniting import unite_rows
@@ -33,10 +35,12 @@ PARTS: dict[str, Callable[[bool], Iterable[Row]]] = {
     "start": start_rows,
     "append": append_rows,
     "unite": unite_rows,
+    "review": review_rows,
     "work": work_rows,
     "wait": wait_rows,
     "takeover": takeover_rows,
     "idle": idle_rows,
+    "enforce": enforce_rows,
 }
 
 
