@@ -1,4 +1,4 @@
-"""Each hostile change is refused by every judge, for the same law."""
+"""Each hostile change is refused by every judge, for the same law; where it is in the trunk all the same, it is healed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from orxaq_mesh.store.git import GitStore
 from orxaq_mesh.store.repository import Repository
 from tests.changes.guarded import Answer, Guarded
 from tests.changes.hostile import CASES
-from tests.changes.judges import node_says, review_says
+from tests.changes.judges import left_by_healing, node_says, review_says
 from tests.changes.objects import Objects
 from tests.changes.scene import Case
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_hostile_change_is_refused_by_every_judge_for_the_same_law(
+def test_a_hostile_change_is_refused_by_every_judge_for_the_same_law_and_healed(
     case: Case, objects: Objects, store: GitStore, repository: Repository, guarded: Guarded
 ) -> None:
     scene = case.scene()
@@ -29,6 +29,8 @@ def test_a_hostile_change_is_refused_by_every_judge_for_the_same_law(
     named = {judge for judge, laws in said.items() if case.law in laws}
     silent = {judge for judge, why in (("node", case.node), ("hub", case.hub)) if why}
     assert named == said.keys() - silent, said
+    if store.has(head):
+        assert not left_by_healing(scene.trunk, store, base, head) & {"LINE", "QUIET", "RENDER", "SEEN", "DIGEST"}
 
 
 def _refused(answer: Answer) -> set[str]:
