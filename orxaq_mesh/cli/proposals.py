@@ -33,7 +33,7 @@ SHORT = 12
 
 @app.command(cls=Command, epilog="Example: mesh proposals")
 def proposals() -> None:
-    """List what waits for somebody's approval: held in the ledger, or proposed in an outbox."""
+    """List what waits for somebody's approval: held in the ledger, or proposed in its node's own branch at the hub."""
     found = call().mesh().proposals()
     if call().json:
         call().data({"proposals": [_value(proposal) for proposal in found]})
@@ -53,7 +53,7 @@ def propose(
 ) -> None:
     """Make what this node wrote and needs an approval ready for a pull request.
 
-    It lies in this node's outbox at the hub; the page is told on which a pull request is opened from there.
+    It lies in this node's own branch at the hub; the page is told on which a pull request is opened from there.
     """
     mesh = call().mesh()
     found = mesh.propose()
@@ -116,7 +116,7 @@ def _decide(kind: str, which: list[str], reason: str | None, done: str) -> None:
     ids = [proposal.record for proposal in found]
     me = call().mesh().identity().node
     if kind == "review.reject" and (loose := [p for p in found if p.state == "proposed" and p.node != me]):
-        what = f"{loose[0].record[:SHORT]} lies in the outbox of {loose[0].node}, and has no effect as long as nobody approves it"
+        what = f"{loose[0].record[:SHORT]} lies in the branch of {loose[0].node}, and has no effect as long as nobody approves it"
         raise Usage(what, hint=f"close its pull request; on {loose[0].node}: mesh reject {loose[0].record[:SHORT]}")
     answer = call().mesh().ask(kind, {"records": ids, **({"reason": reason} if reason else {})}, **call().deed)
     about = {"records": ids, "proposals": [_value(proposal) for proposal in found]}

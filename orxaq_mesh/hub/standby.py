@@ -98,7 +98,7 @@ def _detach() -> None:
 
 
 def serve(judge: Judge, wire: socket.socket) -> None:
-    """Answer until nobody has asked for five minutes, or the address is another's."""
+    """Answer until nobody has asked for a minute, or the address is another's."""
     own = Path(door.address()).stat().st_ino
     stamp, idle_s, rested = door.stamp(), 0.0, False
     while idle_s < IDLE_S and _is_at(own):
