@@ -144,7 +144,7 @@ def _verdicts(ledger: Ledger, waited: set[str]) -> Iterator[str]:
     epoch = fold.Epoch(ledger.state.seal, taken, (), ledger.proofs())
     drafted = fold.draft(ledger.state, epoch, ledger.next_epoch).judged
     left = ledger.waiting.keys() - {record.id for run in taken.values() for record in run} - ledger.spine.cited
-    verdicts = {item.record.id: item.verdict for item in drafted}
+    verdicts = {item.record.id: item.verdict for item in drafted if item.record.id in ledger.waiting}
     for id_ in left:
         verdicts[id_], _ = kinds.judge(ledger.next_state, ledger.waiting[id_], Moment(ledger.next_epoch))
     yield from (verdict.rule for id_, verdict in verdicts.items() if id_ not in waited and verdict.outcome in _NO)
