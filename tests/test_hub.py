@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orxaq_mesh.errors import MeshFault, Usage
-from orxaq_mesh.hub import door, judging
+from orxaq_mesh.hub import door, judging, memory
 from orxaq_mesh.hub.making import HOOK, adopt, examine
 from orxaq_mesh.hub.receiving import MAX_MOVES, Asked, Move, parse
 from orxaq_mesh.hub.settings import FILE, FOLDER, HubSettings, read_settings
@@ -218,7 +219,7 @@ def test_B6_a_pack_that_is_too_large_is_refused_before_it_is_read(yard: Yard) ->
 
 
 def test_LIVE_what_unpacks_to_too_much_is_refused(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "MAX_READ_BYTES", 1000)
+    monkeypatch.setattr(memory, "MAX_READ_BYTES", 1000)
     yard.trunk.seal(yard.event(noise="x" * 2000))
     new = yard.commit(yard.trunk.files, [yard.tip or ""], yard.tip)
     also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(yard.store.path / "objects")}
@@ -236,6 +237,68 @@ def test_PREFIX_a_seal_with_the_proof_of_two_histories_passes(yard: Yard) -> Non
     records = [*yard.trunk.ledger.proven[yard.elm.log], event]
     assert passes(yard.push_trunk(dict(render(yard.held.get, records, [seal]))))
     assert law_of(yard.push_outbox(yard.elm.log, yard.event())) == "NODE-3"
+
+
+# What a client may say that is no git.
+
+
+def evil(yard: Yard, base: str) -> str:
+    """A commit behind `base` that nobody may bring in."""
+    return yard.store.commit(base, {SPINE: None, "evil.sh": b"x\n"}, [base], "evil", 999)
+
+
+def test_PUSH_what_begins_where_another_move_of_the_push_ends_is_refused(yard: Yard) -> None:
+    first = str(yard.tip)
+    yard.trunk.seal(yard.event())
+    honest = yard.commit(yard.trunk.files, [first], first)
+    moves = (first, honest, "refs/heads/mesh"), (honest, evil(yard, honest), "refs/heads/mesh")
+    for some in (moves, moves[1:]):  # the second alone: what it begins with may be arriving by another push just now
+        assert "PUSH: refs/heads/mesh: " in yard.wire(*some)
+        assert yard.hub.tip() == first
+
+
+def test_PUSH_what_begins_where_the_trunk_was_is_judged_from_there(yard: Yard) -> None:
+    """A lost race is git's to refuse; but who began elsewhere on purpose is judged all the same."""
+    first = str(yard.tip)
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
+    assert "RENDER: evil.sh" in yard.wire((first, evil(yard, first), "refs/heads/mesh"), has=first)
+    late = yard.store.commit(first, {SPINE: yard.held[SPINE]}, [first], "late", 999)
+    assert "CHAIN: " in yard.wire((first, late, "refs/heads/mesh"), has=first)
+    assert yard.hub.tip() == yard.tip
+
+
+def test_CLOSED_a_push_that_says_more_than_is_read_moves_nothing(yard: Yard) -> None:
+    first = str(yard.tip)
+    bad = evil(yard, first)
+    padding = [(bad, first, f"refs/heads/{number}" + ("/" + "x" * 200) * 18) for number in range(20)]
+    assert "CLOSED: " in yard.wire(*padding, (first, bad, "refs/heads/mesh"))
+    assert yard.hub.tip() == first
+
+
+def test_CHAIN_no_trunk_that_was_never_taken_in_vouches_for_an_outbox(yard: Yard) -> None:
+    old, log = str(yard.tip), yard.elm.log
+    yard.trunk.seal(yard.trunk.oak.write("node.revoke", log=log, reason="lost"))
+    assert passes(yard.push_trunk())
+    box = yard.store.commit(old, render(lambda path: yard.store.read(old, path), [yard.event()]), [old], "box", 999)
+    moves = ("0" * 40, box, f"refs/heads/mesh-node/{log}"), ("1" * 40, old, "refs/heads/mesh")
+    assert "NODE-3: " in yard.wire(*moves)
+    beside = evil(yard, str(yard.tip))
+    moves = ("0" * 40, beside, f"refs/heads/mesh-node/{log}"), ("1" * 40, beside, "refs/heads/mesh")
+    assert "PUSH: refs/heads/mesh: " in yard.wire(*moves)
+    assert yard.hub.tip(f"mesh-node/{log}") is None
+
+
+def test_CLOSED_there_is_no_second_hub_in_a_namespace(yard: Yard) -> None:
+    assert "CLOSED: " in yard.wire(("0" * 40, str(yard.tip), "refs/heads/mesh"), GIT_NAMESPACE="x")
+    assert "namespaces" not in yard.hub.git("for-each-ref", "--format=%(refname)")
+
+
+def test_RENDER_no_branch_is_moved_by_another_name(yard: Yard) -> None:
+    yard.hub.git("symbolic-ref", "refs/heads/main", "refs/heads/mesh")
+    assert [point.name for point in examine(yard.path, os.environ) if point.level == "bad"] == ["refs"]
+    assert "RENDER: refs/heads/main: " in yard.force(f"{evil(yard, str(yard.tip))}:refs/heads/main")
+    assert yard.hub.tip() == yard.tip
 
 
 # Outboxes.
@@ -348,6 +411,16 @@ def test_LIVE_somebodys_credential_in_an_old_outbox_stops_no_sealer(yard: Yard) 
     assert passes(yard.push_trunk())
     yard.trunk.seal(yard.event(yard.trunk.oak, token="ghp_" + "a1B2" * 9))
     assert law_of(yard.push_trunk()) == "SECRET"
+    yard.trunk.seal(yard.event(yard.trunk.oak))
+    assert law_of(yard.push_trunk()) == "SECRET"
+
+
+def test_SECRET_what_the_ledger_allows_is_let_through(yard: Yard) -> None:
+    text = "ghp_" + "a1B2" * 9
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    yard.trunk.seal(yard.trunk.oak.write("review.allow", digest=digest, reason="an example"))
+    assert passes(yard.push_trunk())
+    assert passes(yard.push_outbox(yard.elm.log, yard.event(token=text)))
 
 
 def test_CHAIN_only_its_node_moves_an_outbox_where_the_hub_knows_who_pushes(yard: Yard) -> None:
@@ -507,6 +580,7 @@ def test_QUIET_nothing_of_the_pushers_environment_has_a_say(yard: Yard, tmp_path
         "PYTHONSTARTUP": str(evil / "start.py"),
         "PYTHONHOME": str(evil),
         "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+        "GIT_REPLACE_REF_BASE": "refs/heads/",
     }
     os.kill(standby_pid(yard), signal.SIGKILL)
     bad = yard.commit({**yard.held, "README": b"x\n"}, [yard.tip or ""], yard.tip)

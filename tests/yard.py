@@ -95,6 +95,26 @@ class Yard:
         done = subprocess.run(argv, capture_output=True, env=env, check=False)
         return f"{done.returncode} {done.stderr.decode()}"
 
+    def wire(self, *commands: tuple[Oid, Oid, str], has: Oid | None = None, **variables: str) -> str:
+        """What any client may say on the wire: (old, new, ref), word for word; git checks what git checks."""
+        capabilities = b"\0report-status agent=any"
+        lines = [f"{old} {new} {ref}".encode() for old, new, ref in commands]
+        lines[0] += capabilities
+        feed = b"".join(b"%04x%s\n" % (len(line) + 5, line) for line in lines) + b"0000"
+        store = ["git", "--git-dir", str(self.store.path)]
+        wanted = "\n".join([*(new for _, new, _ in commands), "--not", has or self.tip or ""]).encode() + b"\n"
+        packed = subprocess.run(
+            [*store, "pack-objects", "--stdout", "--revs", "-q"], input=wanted, capture_output=True, check=True
+        )
+        done = subprocess.run(
+            ["git", "receive-pack", str(self.path)],
+            input=feed + packed.stdout,
+            capture_output=True,
+            check=False,
+            env={**os.environ, **variables},
+        )
+        return done.stderr.decode("utf-8", "replace")
+
 
 def dismiss(hub: Path) -> None:
     """Who stands by at a hub may go: it looks every second whether it is still wanted."""

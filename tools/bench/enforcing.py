@@ -14,6 +14,7 @@ from orxaq_mesh.store import Outcome
 from orxaq_mesh.store.git import GitStore
 from tests.builder import Trunk
 from tests.hubs import HUBS, Hub
+from tests.yard import dismiss
 from tools.bench.rows import Row, took_ms
 
 RECORDS = 100
@@ -30,13 +31,14 @@ def enforce_rows(quick: bool) -> Iterator[Row]:
 
 def _row(kind: str, what: str, rounds: int, before: Callable[[Path], None], bar: float | None = 1.5) -> Row:
     with (
-        tempfile.TemporaryDirectory() as one,
-        tempfile.TemporaryDirectory() as other,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as one,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as other,
         HUBS[kind](Path(one)) as plain,
         HUBS[kind](Path(other)) as enforcing,
     ):
         adopt(enforcing.path, HubSettings(), os.environ)
         bare, added = _measured(plain, enforcing, rounds, before)
+        dismiss(enforcing.path)
     return Row("enforce", what, added, "the same push to a bare repository without hooks", bare, bar=bar)
 
 
