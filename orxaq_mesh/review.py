@@ -156,8 +156,10 @@ def _parted(items: Iterable[FileChange | Flawed]) -> tuple[list[FileChange], lis
 def _new_lines(change: FileChange) -> Iterator[NewLine]:
     if parse_path(change.path) is None:
         return
+    told: set[bytes] = set()
     for number, line, finding in added_lines(change):
-        if finding is None:
+        if finding is None and line not in told:
+            told.add(line)
             yield NewLine(change.path, number, line_id(line), line)
 
 
