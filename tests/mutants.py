@@ -32,8 +32,8 @@ from orxaq_mesh import (
     standing,
     voting,
 )
+from orxaq_mesh import review as change_review
 from orxaq_mesh.inspect import hunks, patch, reviewing
-from orxaq_mesh import review as reviewing
 from orxaq_mesh.kinds import command, dag, graph, lease, reactor, review, shelf, work
 from orxaq_mesh.prose import answer, github, markdown
 from orxaq_mesh.store import answers, git
@@ -541,7 +541,7 @@ MUTANTS |= {
         noticed_by=test_kinds_review.test_CACHE_a_snapshot_knows_what_is_held_approved_early_and_required,
     ),
     "a review lets through what the fold would fence": Mutant(
-        reviewing._come_to_nothing,
+        change_review._come_to_nothing,
         "(REFUSED, FENCED)",
         "(REFUSED,)",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
@@ -549,15 +549,15 @@ MUTANTS |= {
         ),
     ),
     "whatever comes beside a seal passes a review": Mutant(
-        reviewing._merges,
-        "bool(reading.left)",
-        "bool(seals)",
+        change_review._loose,
+        "if id_ not in history",
+        "if not trial.spine.chain",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
             "LEASE-2: beside a seal: a lease that is held"
         ),
     ),
     "a review lets a revoked key speak": Mutant(
-        reviewing._not_taken,
+        change_review._not_taken,
         "id_ not in taken",
         "False",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
@@ -565,7 +565,7 @@ MUTANTS |= {
         ),
     ),
     "a review lets a seq be signed twice": Mutant(
-        reviewing._twice,
+        change_review._twice,
         "for pair in trial.proven.values():",
         "for pair in ():",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
@@ -573,7 +573,7 @@ MUTANTS |= {
         ),
     ),
     "a review believes a seal's digest": Mutant(
-        reviewing._wrong_digest,
+        change_review._wrong_digest,
         "doubt is not None",
         "False",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
