@@ -16,6 +16,7 @@ from orxaq_mesh.kinds import Verdict
 from orxaq_mesh.kinds.work import is_work
 from orxaq_mesh.record import Record, Value
 from tests.linear import Asked, check, from_simulator
+from tests.sim.orders import GATES
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -112,6 +113,6 @@ class History:
 
 
 def _is_of_work(wish: Value) -> bool:
-    """Whether a wish is about a claim, which ends by a finish, and not by what leases know alone."""
+    """Whether a wish is about a claim, which ends by a finish, or about what others approve: not by what leases know alone."""
     name = (wish.get("under") or wish).get("lease", "")
-    return name == ANY_WORK or is_work(name)
+    return name == ANY_WORK or is_work(name) or name in GATES
