@@ -51,6 +51,9 @@ class History:
     def is_told(self, intent: Intent, answer: Answer) -> None:
         if intent.id not in self.asked:
             return
+        if answer.verdict == "held":  # it may take effect later, and then nobody is told
+            del self.asked[intent.id]
+            return
         self.asked[intent.id] = self.asked[intent.id]._replace(returned=self.tick(), told=answer)
         if answer.record is not None and answer.error is None and not answer.facts.get("withdrawn"):
             self.told.add(answer.record)

@@ -132,11 +132,12 @@ class Judge:
         signer = members(state).by_log.get(record.log)
         name = signer.name if signer else ""
         idle = kinds.judge(state, record, moment)[1] is None
+        needed, _ = review.needed(state, signer, record.kind, record.body) if record.flaw is None else (0, 0)
         before, work_before = deeds(state) if idle else b"", pieces(state)
         verdict = real(state, record, moment)
         self.labour.judged(work_before, state, record, moment, verdict)
         self.laws.hold(not idle or deeds(state) == before, 18, f"{record.kind} came to {verdict} and changed the state")
-        self._is_reviewed(state, record, verdict, name, again=again)
+        self._is_reviewed(state, record, verdict, name, self._waits.get(record.id, 0) if again else needed)
         if not again:
             self._same(record, moment, verdict)
         if verdict.outcome == "applied":
@@ -147,20 +148,16 @@ class Judge:
         self._passed(state, record)
         return verdict
 
-    def _is_reviewed(self, state: State, record: Record, verdict: Verdict, name: str, *, again: bool) -> None:
+    def _is_reviewed(self, state: State, record: Record, verdict: Verdict, name: str, needed: int) -> None:
         """Held: counted from the approvals alone."""
-        hold, needed = self.laws.hold, self._waits.get(record.id, 0)
         if verdict.outcome == "held":
             self._waits[record.id] = review.reviews(state).held[record.id].approvals
             self.held += 1
         if record.kind == "review.approve" and verdict.outcome == "applied":
             self._approved |= {(id_, name) for id_ in record.body["records"]}
         others = {by for id_, by in self._approved if id_ == record.id and by != name}
-        hold(
-            not again or len(others) >= needed > 0,
-            "held",
-            f"{record.kind} of {name} is judged with {others} for {needed}",
-        )
+        enough = len(others) >= needed or verdict.outcome != "applied"
+        self.laws.hold(enough, "held", f"{record.kind} of {name} took effect with {others} for {needed}")
 
     def _ends(self, record: Record, moment: Moment, verdict: Verdict) -> None:
         """A held record has its turn, once."""

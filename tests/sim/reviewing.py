@@ -47,10 +47,10 @@ class Reviewing:
         ids = [record.id for record in waiting(self.world)]
         needs = review.reviews(self.world.hub.view.ledger.state).needs
         lot = dice.random()
-        if session.node == ADMIN and (lot < 0.1 or not needs):
+        if session.node == ADMIN and (lot < 0.2 or not needs):
             return self._rules(who, list(needs))
-        if ids and lot < 0.5:
-            verb = "approve" if dice.random() < 0.85 else "reject"
+        if ids and lot < 0.7:
+            verb = "approve" if dice.random() < 0.9 else "reject"
             return f"order {who} {verb} {','.join(dict.fromkeys(dice.choices(ids, k=dice.choice((1, 1, 2)))))}"
         return self._asks(session)
 
