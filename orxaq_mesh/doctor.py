@@ -62,7 +62,7 @@ def examine(mesh: Mesh, *, push: bool = False) -> list[Finding]:
     Args:
         push: try whether the trunk can be moved, by a commit that changes nothing. It is tried anyhow where records wait.
     """
-    checks = (*CHECKS, _push if push or _waits(mesh) else _no_push)
+    checks = (*CHECKS, _push if push or _waits(mesh) else _no_push, _mend)
     return [finding for check in checks for finding in _guarded(check, mesh)]
 
 
@@ -261,6 +261,8 @@ def _no_push(_: Mesh) -> Iterator[Finding]:
 
 def _push(mesh: Mesh) -> Iterator[Finding]:
     """Whether the hub lets this node move the trunk. Hosts tell their rules only to who pushes."""
+    if {alarm["law"] for alarm in mesh.status(offline=True)["alarms"]} - NO_DAMAGE:
+        return  # nothing is put upon a trunk that may be another than it was
     from orxaq_mesh.home.locks import NodeLock
     from orxaq_mesh.store import Outcome
     from orxaq_mesh.store.vetoes import behind
@@ -325,4 +327,4 @@ def mend_line(store: GitStore, sound: str, shown: str) -> str:
     return f"{git} push --force-with-lease=refs/heads/{ref}:{shown} {hub} {sound}:refs/heads/{ref}"
 
 
-CHECKS: tuple[Check, ...] = (_git, _home, _key, _journal, _locks, _clock, _store, _hub, _ledger, _mend)
+CHECKS: tuple[Check, ...] = (_git, _home, _key, _journal, _locks, _clock, _store, _hub, _ledger)

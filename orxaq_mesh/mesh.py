@@ -344,23 +344,30 @@ class Mesh:
 
         Returns:
             branch: the outbox; base: the trunk; compare: the page that opens a pull request, if the hub has one;
-            records: ids of what it proposes.
+            records: ids of what it proposes; held: of what a seal has taken in, and which needs no pull request any more.
 
         Raises:
             Refused: nothing of this node's waits for an approval.
             MeshError: the hub cannot be reached.
         """
         from orxaq_mesh import sync
+        from orxaq_mesh.kinds.review import held_records
         from orxaq_mesh.prose.compare import compare_url
 
         performer = sync.once(self.home, self.settings)
         me, ledger = performer.identity, performer.engine.ledger
         mine = [record.id for record in performer.engine.pen.pending if record.id in ledger.proposals()]
-        if not mine:
-            hint = "mesh proposals lists what waits; what a seal took in is approved by its id"
-            raise Refused("REVIEW-3", "nothing in this node's outbox waits for an approval", hint=hint)
+        held = [record.id for record in held_records(ledger.state) if record.log == me.log]
+        if not mine and not held:
+            raise Refused("REVIEW-3", "nothing of this node's waits for an approval", hint="mesh proposals")
         branch, hub = f"mesh-node/{me.log}", self.settings.hub or me.hub
-        return {"branch": branch, "base": me.trunk, "compare": compare_url(hub, me.trunk, branch), "records": mine}
+        return {
+            "branch": branch,
+            "base": me.trunk,
+            "compare": compare_url(hub, me.trunk, branch),
+            "records": mine,
+            "held": held,
+        }
 
     # Orders.
 

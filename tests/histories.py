@@ -37,7 +37,21 @@ DEEDS = (
     *("claim",) * 13,
     *("finish",) * 12,
     *("receipt",) * 5,
-    *("submit", "submit", "submit", "part", "part", "cancel", "take", "take", "release", "renew", "break", "event", "follow"),
+    *(
+        "submit",
+        "submit",
+        "submit",
+        "part",
+        "part",
+        "cancel",
+        "take",
+        "take",
+        "release",
+        "renew",
+        "break",
+        "event",
+        "follow",
+    ),
     *("retry", "retry", "skip", "assign", "issue", "call_back", "offer", "offer", "reset", "reset", "open", "roles"),
     *("approve", "approve", "require", "lift", "reject", "ask", "take_back", "take_back"),
 )
@@ -240,7 +254,11 @@ class Wishes:
 
     def _require(self, which: int, extra: int) -> tuple[str, Value]:
         some = ("command.issue", "task.skip", "dag.submit", "event.publish", "node.admit", "task.assign")
-        body: Value = {"rule": f"r{which % 2}", "kinds": ["lease.acquire", some[extra % 6]], "approvals": 1 + (extra // 6) % 2}
+        body: Value = {
+            "rule": f"r{which % 2}",
+            "kinds": ["lease.acquire", some[extra % 6]],
+            "approvals": 1 + (extra // 6) % 2,
+        }
         return "review.require", body | ({"epochs": extra % 9 + 1} if which % 3 else {})
 
     def _lift(self, which: int, extra: int) -> tuple[str, Value]:

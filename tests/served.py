@@ -20,6 +20,7 @@ from pathlib import Path
 from orxaq_mesh.hub.making import adopt
 from orxaq_mesh.hub.settings import HubSettings, read_settings
 from tests.hubs import answers, bare, free_port, ssh_client, sshd, wait_until
+from tests.yard import dismiss
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs/guides/host-a-hub.md"
 
@@ -53,7 +54,8 @@ class Served:
         return self.nodes[node]
 
 
-def enforcing(folder: Path, **users: str) -> Path:
+@contextlib.contextmanager
+def enforcing(folder: Path, **users: str) -> Iterator[Path]:
     """A bare repository that was adopted; user -> node."""
     folder.mkdir(parents=True, exist_ok=True)
     path = bare(folder / "fleet.git")
@@ -62,21 +64,24 @@ def enforcing(folder: Path, **users: str) -> Path:
         settings = settings.allow(user, node)
     adopt(path, settings, os.environ)
     assert read_settings(path) == settings
-    return path
+    try:
+        yield path
+    finally:
+        dismiss(path)
 
 
 @contextlib.contextmanager
 def served_by_path(folder: Path, *nodes: str) -> Iterator[Served]:
     """By its path: a node says itself who it is."""
-    path = enforcing(folder)
-    yield Served(str(path), path, {node: {"MESH_HUB_NODE": node} for node in nodes})
+    with enforcing(folder) as path:
+        yield Served(str(path), path, {node: {"MESH_HUB_NODE": node} for node in nodes})
 
 
 @contextlib.contextmanager
 def served_by_ssh(folder: Path, *nodes: str) -> Iterator[Served]:
     """By an sshd that knows each node's key."""
-    path, port, home = enforcing(folder), free_port(), folder / "ssh"
-    home.mkdir()
+    port, home = free_port(), folder / "ssh"
+    home.mkdir(parents=True)
     clients = {node: ssh_client(home, node, port) for node in nodes}
     first, *_ = block("~git/.ssh/authorized_keys").splitlines()
     lines = []
@@ -91,15 +96,15 @@ def served_by_ssh(folder: Path, *nodes: str) -> Iterator[Served]:
         block("/etc/ssh/sshd_config.d/fleet.conf"),
         **{"Match User git": f"Match User {user}", "/srv/git/.ssh/authorized_keys": str(home / "authorized_keys")},
     )
-    with sshd(home, port, match):
+    with enforcing(folder) as path, sshd(home, port, match):
         yield Served(f"ssh://127.0.0.1:{port}{path}", path, {node: {"PATH": at} for node, at in clients.items()})
 
 
 @contextlib.contextmanager
 def served_by_nginx(folder: Path, *nodes: str) -> Iterator[Served]:
     """By nginx over TLS, with a password a node; the user's name is another than the node's."""
-    path, port, home = enforcing(folder, **{f"u-{node}": node for node in nodes}), free_port(), folder / "web"
-    home.mkdir()
+    port, home = free_port(), folder / "web"
+    home.mkdir(parents=True)
     variables = {}
     with (home / "htpasswd").open("w") as passwords:
         for node in nodes:
@@ -122,6 +127,7 @@ def served_by_nginx(folder: Path, *nodes: str) -> Iterator[Served]:
         },
     )
     with (
+        enforcing(folder, **{f"u-{node}": node for node in nodes}) as path,
         _running(["fcgiwrap", "-c", "4", "-s", f"unix:{home}/cgi"], (home / "cgi").exists, home),
         _running(_nginx(home, site), lambda: answers(port), home),
     ):

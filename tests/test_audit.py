@@ -211,6 +211,9 @@ def test_B15_what_a_cut_off_history_leaves_unknown_is_said(fleet: Fleet, strange
     found = stranger.ok("verify", str(place))
     assert found["ok"]
     assert any("which way the branch moved" in what for what in found["unknown"])
+    done = stranger.mesh("verify", place.as_uri(), "--json")
+    assert done.code == 6, "what is fetched must be whole"
+    assert "cut off (a shallow clone)" in done.data["findings"][0]["reason"]
 
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
@@ -460,6 +463,8 @@ def test_who_held_it_and_what_changed_from_any_place(fleet: Fleet, stranger: Str
         ("elm", held["tenures"][0]["ended"]["epoch"], "broken"),
     ]
     assert held["sound"]
+    assert "done in epoch 3\n  oak asks for lease `deploy`" in stranger.mesh("diff", "2..4", "--source", place).out
+    assert "- oak asks for lease `deploy`" in stranger.mesh("diff", "2..4", "--source", place, "--format=markdown").out
     changed = stranger.ok("diff", f"2..{fleet.report.epoch}", "--source", place)
     assert changed["leases"][0]["name"] == "deploy"
     assert len(changed["sentences"]) == fleet.report.records - 3
@@ -473,6 +478,13 @@ def test_a_member_asks_the_same_of_its_own_ledger(fleet: Fleet) -> None:
         done = subprocess.run([*MESH, *words, "--json"], env=env, capture_output=True, check=False, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["data"]
+
+
+@pytest.mark.parametrize("words", [("verify",), ("diff", "0..1"), ("blame", "node/elm")])
+def test_a_branch_without_a_place_is_a_usage_error(words: tuple[str, ...], fleet: Fleet, stranger: Stranger) -> None:
+    done = stranger.mesh(*words, "--trunk", "main", "--home", str(fleet.oak.home.path))
+    assert (done.code, done.out) == (2, "")
+    assert "--trunk" in done.err
 
 
 def test_a_pen_without_standing_writes_nothing_into_the_report(fleet: Fleet, tmp_path: Path) -> None:
@@ -535,6 +547,19 @@ def test_SECRET_what_looks_like_a_credential_is_told_and_not_repeated(stranger: 
     )
 
 
+def test_QUIET_a_fields_name_in_a_table_is_no_markup(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    payload = {"<img src=x> | @ann": {"password": "Tr0ub4dor&3" + "x"}}
+    trunk.seal(trunk.oak.write("event.publish", topic="t", type="x", payload=payload))
+    done = stranger.mesh("verify", str(put(tmp_path / "tree", trunk.files)), "--format", "markdown")
+    assert "img src=x" in done.out
+    outside = SPAN.sub("", done.out)
+    assert "<img" not in outside
+    assert "@ann" not in outside
+    (row,) = (line for line in done.out.splitlines() if "img src=x" in line)
+    assert row.count("|") == 7, "six cells"
+
+
 @given(st.data())
 @settings(max_examples=200)
 def test_SECRET_the_quick_no_is_never_wrong(data: st.DataObject) -> None:
@@ -560,6 +585,17 @@ def test_UNTIL_and_others_what_had_no_effect_is_counted_by_rule(stranger: Strang
     found = stranger.ok("verify", str(put(tmp_path / "tree", trunk.files)))
     reasons = {(one["verdict"], one["rule"]): one["records"] for one in found["reasons"]}
     assert reasons == {("refused", "UNTIL"): 1, ("fenced", "FENCE"): 1, ("refused", "NODE-3"): 1}
+
+
+def test_many_records_that_are_alike_are_one_line_of_a_diff(stranger: Stranger, tmp_path: Path) -> None:
+    trunk = small("elm")
+    for number in range(50):
+        trunk.seal(trunk.oak.write("event.publish", topic="t", type="x", payload={"n": number}))
+    place = str(put(tmp_path / "tree", trunk.files))
+    done = stranger.mesh("diff", "2..52", "--source", place)
+    assert "oak, 50 times: publishes `x` on topic `t`" in done.out
+    assert len(done.out.splitlines()) < 10
+    assert len(stranger.ok("diff", "2..52", "--source", place)["sentences"]) == 50
 
 
 # Bytes of anybody.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orxaq_mesh.errors import MeshFault, Usage
-from orxaq_mesh.hub import door, judging
+from orxaq_mesh.hub import door, judging, memory
 from orxaq_mesh.hub.making import HOOK, adopt, examine
-from orxaq_mesh.hub.receiving import MAX_MOVES, Asked, Move
+from orxaq_mesh.hub.receiving import MAX_MOVES, Asked, Move, parse
 from orxaq_mesh.hub.settings import FILE, FOLDER, HubSettings, read_settings
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import Record, epoch_place, log_place
@@ -26,8 +29,9 @@ from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.store import Outcome, Pushed
 from orxaq_mesh.store.answers import Ran, pushed
 from tests.builder import secret, sign
+from tests.fleet import MESH, Done
 from tests.hubs import bare, wait_until
-from tests.yard import Yard
+from tests.yard import Yard, dismiss
 
 SPINE = epoch_place(1).file
 
@@ -215,12 +219,86 @@ def test_B6_a_pack_that_is_too_large_is_refused_before_it_is_read(yard: Yard) ->
 
 
 def test_LIVE_what_unpacks_to_too_much_is_refused(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "MAX_READ_BYTES", 1000)
+    monkeypatch.setattr(memory, "MAX_READ_BYTES", 1000)
     yard.trunk.seal(yard.event(noise="x" * 2000))
     new = yard.commit(yard.trunk.files, [yard.tip or ""], yard.tip)
     also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(yard.store.path / "objects")}
     asked = Asked([Move("refs/heads/mesh", yard.tip, new)], also)
     assert [finding.law for finding in judging.Judge(yard.path, os.environ).judge(asked)] == ["LIVE"]
+
+
+def test_PREFIX_a_seal_with_the_proof_of_two_histories_passes(yard: Yard) -> None:
+    one, two = (yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {"n": n}}) for n in (1, 2))
+    assert passes(yard.push_outbox(yard.elm.log, one))
+    yard.trunk.ledger.offer([one, two])
+    assert yard.trunk.ledger.proofs()
+    event, oak = yard.event(yard.trunk.oak), yard.trunk.oak
+    seal = read_seal(sign(yard.trunk.seal_value(event), oak.key, yard.trunk.ledger.id))
+    records = [*yard.trunk.ledger.proven[yard.elm.log], event]
+    assert passes(yard.push_trunk(dict(render(yard.held.get, records, [seal]))))
+    assert law_of(yard.push_outbox(yard.elm.log, yard.event())) == "NODE-3"
+
+
+# What a client may say that is no git.
+
+
+def evil(yard: Yard, base: str) -> str:
+    """A commit behind `base` that nobody may bring in."""
+    return yard.store.commit(base, {SPINE: None, "evil.sh": b"x\n"}, [base], "evil", 999)
+
+
+def test_PUSH_what_begins_where_another_move_of_the_push_ends_is_refused(yard: Yard) -> None:
+    first = str(yard.tip)
+    yard.trunk.seal(yard.event())
+    honest = yard.commit(yard.trunk.files, [first], first)
+    moves = (first, honest, "refs/heads/mesh"), (honest, evil(yard, honest), "refs/heads/mesh")
+    for some in (moves, moves[1:]):  # the second alone: what it begins with may be arriving by another push just now
+        assert "PUSH: refs/heads/mesh: " in yard.wire(*some)
+        assert yard.hub.tip() == first
+
+
+def test_PUSH_what_begins_where_the_trunk_was_is_judged_from_there(yard: Yard) -> None:
+    """A lost race is git's to refuse; but who began elsewhere on purpose is judged all the same."""
+    first = str(yard.tip)
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
+    assert "RENDER: evil.sh" in yard.wire((first, evil(yard, first), "refs/heads/mesh"), has=first)
+    late = yard.store.commit(first, {SPINE: yard.held[SPINE]}, [first], "late", 999)
+    assert "CHAIN: " in yard.wire((first, late, "refs/heads/mesh"), has=first)
+    assert yard.hub.tip() == yard.tip
+
+
+def test_CLOSED_a_push_that_says_more_than_is_read_moves_nothing(yard: Yard) -> None:
+    first = str(yard.tip)
+    bad = evil(yard, first)
+    padding = [(bad, first, f"refs/heads/{number}" + ("/" + "x" * 200) * 18) for number in range(20)]
+    assert "CLOSED: " in yard.wire(*padding, (first, bad, "refs/heads/mesh"))
+    assert yard.hub.tip() == first
+
+
+def test_CHAIN_no_trunk_that_was_never_taken_in_vouches_for_an_outbox(yard: Yard) -> None:
+    old, log = str(yard.tip), yard.elm.log
+    yard.trunk.seal(yard.trunk.oak.write("node.revoke", log=log, reason="lost"))
+    assert passes(yard.push_trunk())
+    box = yard.store.commit(old, render(lambda path: yard.store.read(old, path), [yard.event()]), [old], "box", 999)
+    moves = ("0" * 40, box, f"refs/heads/mesh-node/{log}"), ("1" * 40, old, "refs/heads/mesh")
+    assert "NODE-3: " in yard.wire(*moves)
+    beside = evil(yard, str(yard.tip))
+    moves = ("0" * 40, beside, f"refs/heads/mesh-node/{log}"), ("1" * 40, beside, "refs/heads/mesh")
+    assert "PUSH: refs/heads/mesh: " in yard.wire(*moves)
+    assert yard.hub.tip(f"mesh-node/{log}") is None
+
+
+def test_CLOSED_there_is_no_second_hub_in_a_namespace(yard: Yard) -> None:
+    assert "CLOSED: " in yard.wire(("0" * 40, str(yard.tip), "refs/heads/mesh"), GIT_NAMESPACE="x")
+    assert "namespaces" not in yard.hub.git("for-each-ref", "--format=%(refname)")
+
+
+def test_RENDER_no_branch_is_moved_by_another_name(yard: Yard) -> None:
+    yard.hub.git("symbolic-ref", "refs/heads/main", "refs/heads/mesh")
+    assert [point.name for point in examine(yard.path, os.environ) if point.level == "bad"] == ["refs"]
+    assert "RENDER: refs/heads/main: " in yard.force(f"{evil(yard, str(yard.tip))}:refs/heads/main")
+    assert yard.hub.tip() == yard.tip
 
 
 # Outboxes.
@@ -333,13 +411,23 @@ def test_LIVE_somebodys_credential_in_an_old_outbox_stops_no_sealer(yard: Yard) 
     assert passes(yard.push_trunk())
     yard.trunk.seal(yard.event(yard.trunk.oak, token="ghp_" + "a1B2" * 9))
     assert law_of(yard.push_trunk()) == "SECRET"
+    yard.trunk.seal(yard.event(yard.trunk.oak))
+    assert law_of(yard.push_trunk()) == "SECRET"
+
+
+def test_SECRET_what_the_ledger_allows_is_let_through(yard: Yard) -> None:
+    text = "ghp_" + "a1B2" * 9
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    yard.trunk.seal(yard.trunk.oak.write("review.allow", digest=digest, reason="an example"))
+    assert passes(yard.push_trunk())
+    assert passes(yard.push_outbox(yard.elm.log, yard.event(token=text)))
 
 
 def test_CHAIN_only_its_node_moves_an_outbox_where_the_hub_knows_who_pushes(yard: Yard) -> None:
     spec = f"{yard.outbox(yard.elm.log, yard.event())}:refs/heads/mesh-node/{yard.elm.log}"
     assert "CHAIN: refs/heads/mesh-node/" in yard.force(spec, MESH_HUB_NODE="oak")
-    settings = read_settings(yard.path).allow("erika", "elm").allow("max", "oak")
-    adopt(yard.path, settings, os.environ)
+    known = read_settings(yard.path).allow("erika", "elm").allow("max", "oak")
+    adopt(yard.path, known, os.environ)
     assert "user max is not elm" in yard.force(spec, REMOTE_USER="max")
     assert "user mallory is not elm" in yard.force(spec, REMOTE_USER="mallory")
     assert "who pushes is not elm" in yard.force(spec)
@@ -391,7 +479,7 @@ def hooks(yard: Yard) -> list[int]:
 def stands_in(pid: int) -> str:
     """A process's directory; nothing, where it has ended."""
     try:
-        return os.readlink(f"/proc/{pid}/cwd")
+        return str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
         return ""
 
@@ -492,6 +580,7 @@ def test_QUIET_nothing_of_the_pushers_environment_has_a_say(yard: Yard, tmp_path
         "PYTHONSTARTUP": str(evil / "start.py"),
         "PYTHONHOME": str(evil),
         "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+        "GIT_REPLACE_REF_BASE": "refs/heads/",
     }
     os.kill(standby_pid(yard), signal.SIGKILL)
     bad = yard.commit({**yard.held, "README": b"x\n"}, [yard.tip or ""], yard.tip)
@@ -524,6 +613,16 @@ def test_CLOSED_where_its_python_is_gone_nothing_is_let_in(yard: Yard) -> None:
     yard.trunk.seal(yard.event())
     assert yard.push_trunk().vetoed
     assert [point.level for point in examine(yard.path, os.environ) if point.name == "hook"] == ["bad"]
+
+
+@given(st.lists(st.text(max_size=9), max_size=7), st.binary(max_size=300) | st.just(b"\n" * 99))
+@settings(max_examples=150)
+def test_CLOSED_whatever_the_hook_is_told_is_a_push_or_a_fault(arguments: list[str], feed: bytes) -> None:
+    try:
+        asked = parse(arguments, feed)
+    except MeshFault:
+        return
+    assert len(asked.moves) == feed.count(b"\n") <= MAX_MOVES
 
 
 # Made, adopted, examined.
@@ -600,6 +699,33 @@ def test_settings_that_are_none_are_a_fault_and_not_a_guess(tmp_path: Path, text
 
 
 def test_who_is_allowed_can_be_forbidden_again() -> None:
-    settings = HubSettings().allow("erika", "elm").allow("erika", "ash").allow("max", "oak")
-    assert settings.users == {"erika": ("ash", "elm"), "max": ("oak",)}
-    assert settings.forbid("erika", "ash").forbid("erika", "elm").users == {"max": ("oak",)}
+    known = HubSettings().allow("erika", "elm").allow("erika", "ash").allow("max", "oak")
+    assert known.users == {"erika": ("ash", "elm"), "max": ("oak",)}
+    assert known.forbid("erika", "ash").forbid("erika", "elm").users == {"max": ("oak",)}
+
+
+# The command.
+
+
+def mesh_hub(*words: str) -> Done:
+    argv = [*MESH, "hub", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_command_makes_checks_allows_and_forbids(tmp_path: Path) -> None:
+    path = str(tmp_path / "new.git")
+    assert mesh_hub("init", path, "--dry-run").code == 0
+    assert not Path(path).exists()
+    made = mesh_hub("init", path, "--json", "--trunk", "main", "--ledger", "a" * 64)
+    assert made.data == {"path": path, "trunk": "main", "ledger": "a" * 64, "users": {}}
+    assert mesh_hub("init", path).code == 2
+    assert mesh_hub("allow", path, "erika", "elm", "--json").data["users"] == {"erika": ["elm"]}
+    assert mesh_hub("adopt", path, "--json").data["users"] == {"erika": ["elm"]}
+    assert mesh_hub("check", path, "--json").data["ok"]
+    (Path(path) / HOOK).unlink()
+    bad = mesh_hub("check", path)
+    assert (bad.code, "lets everything in" in bad.out) == (1, True)
+    assert mesh_hub("forbid", path, "erika", "elm", "--json").data["users"] == {}
+    assert mesh_hub("adopt", str(tmp_path)).code == 2
+    dismiss(Path(path))

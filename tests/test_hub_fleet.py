@@ -18,9 +18,9 @@ from orxaq_mesh.kinds.node import members
 from orxaq_mesh.mesh import Mesh
 from orxaq_mesh.record import log_place
 from tests.fleet import MESH, Fleet
-from tests.hubs import Hub, bare, plain_git
+from tests.hubs import Hub, plain_git
 from tests.nodes import fingerprint, founded, joined
-from tests.served import ROADS, Served
+from tests.served import ROADS, Served, enforcing
 
 NODES = ("oak", "elm")
 
@@ -89,10 +89,9 @@ def _lies(fleet: ServedFleet) -> None:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Hub:
-    path = bare(tmp_path / "hub.git")
-    adopt(path, HubSettings(), os.environ)
-    return Hub(str(path), path)
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    with enforcing(tmp_path) as path:
+        yield Hub(str(path), path)
 
 
 @pytest.fixture
@@ -136,8 +135,11 @@ def test_RENDER_a_damaged_trunk_that_was_adopted_is_healed_by_the_next_publish(
 
 def test_SET_two_hubs_that_enforce_are_united(hub: Hub, oak: Mesh, tmp_path: Path) -> None:
     elm = joined(tmp_path, hub, oak, "elm")
-    other = bare(tmp_path / "other.git")
-    adopt(other, HubSettings(), os.environ)
+    with enforcing(tmp_path / "other") as other:
+        _unite(hub, other, oak, elm, tmp_path)
+
+
+def _unite(hub: Hub, other: Path, oak: Mesh, elm: Mesh, tmp_path: Path) -> None:
     hub.git("push", "--quiet", "--mirror", str(other))
     sea = Mesh.open(str(tmp_path / "elm"), session="s", hub=str(other))
     for _ in range(3):

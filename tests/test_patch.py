@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 
 from orxaq_mesh.errors import Usage
 from orxaq_mesh.inspect.patch import MAX_FILES, MAX_PATCH_BYTES, Patched, read_patch
+from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import canonical, log_place
+from orxaq_mesh.review import review
 from orxaq_mesh.store import Change
+from tests.builder import Trunk
 from tests.hubs import plain_git
 
 LOG = log_place("oak-3f9a01c2", 1).file
@@ -139,6 +143,7 @@ HOSTILE = {
     "a hunk of nonsense": (f"{HEAD}@@ -1,x +1 @@\n+a", LOG),
     "a hunk with a line of no kind": (f"{HEAD}@@ -5,1 +5,2 @@\n {line(5).decode()}!x", LOG),
     "a hunk beyond the end": (f"{HEAD}@@ -900,1 +900,2 @@\n x\n+y", LOG),
+    "a hunk with another context": (f"{HEAD}@@ -1,1 +1,2 @@\n x\n+y", LOG),
     "hunks that overlap": (f"{GROWS}@@ -1,1 +1,2 @@\n x\n+y", LOG),
 }  # fmt: skip
 
@@ -199,10 +204,38 @@ def test_B6_any_bytes_are_a_change_or_findings_or_a_wrong_call(data: bytes) -> N
 
 @given(st.sets(st.integers(1, 40), min_size=1), st.sets(st.integers(1, 40)), st.integers(0, 4))
 def test_RENDER_a_diff_gives_back_the_file_it_was_made_of(before: set[int], after: set[int], context: int) -> None:
-    import difflib
-
     old, new = (lines(*sorted(seqs)).decode().splitlines(keepends=True) for seqs in (before, before | after))
     diff = "".join(difflib.unified_diff(old, new, f"a/{LOG}", f"b/{LOG}", n=context))
     if diff:
         found = read_patch(diff.encode(), {LOG: "".join(old).encode()}.get)
         assert found == ([Change(LOG, "".join(old).encode(), "".join(new).encode())], [], [])
+
+
+@pytest.fixture(scope="module")
+def proposal() -> tuple[Trunk, bytes]:
+    """A ledger, and a patch that adds two records to it."""
+    trunk = Trunk.founded()
+    elm = trunk.admit("elm")
+    wishes = [{"lease": name, "session": "s", "ttl_ms": 60_000, "until": 16} for name in ("a", "b")]
+    diff = []
+    for path, new in render(trunk.files.get, [elm.write("lease.acquire", **wish) for wish in wishes]).items():
+        sides = (data.decode().splitlines(keepends=True) for data in (trunk.files.get(path, b""), new))
+        diff += difflib.unified_diff(*sides, f"a/{path}", f"b/{path}")
+    return trunk, "".join(diff).encode()
+
+
+@given(st.data())
+def test_B6_a_patch_with_a_spoilt_spot_is_reviewed_all_the_same(
+    proposal: tuple[Trunk, bytes], data: st.DataObject
+) -> None:
+    trunk, patch = proposal
+    at = data.draw(st.integers(0, len(patch)))
+    spoilt = patch[:at] + data.draw(st.binary(max_size=4)) + patch[at + data.draw(st.integers(0, 40)) :]
+    try:
+        found = read_patch(spoilt, trunk.files.get)
+    except Usage:
+        return
+    told = review(trunk.ledger, found.changes)
+    if told.ok and not found.findings and found.changes:  # then it says what was signed, and nothing else
+        honest = read_patch(patch, trunk.files.get).changes[0].new or b""
+        assert set((found.changes[0].new or b"").split(b"\n")) <= set(honest.split(b"\n"))

@@ -108,7 +108,10 @@ def test_the_histories_reach_what_they_are_about() -> None:
         *(("task.retry", "retried"), ("task.skip", "skipped"), ("command.issue", "issued"), ("command.issue", "noop")),
         *(("command.finish", word) for word in ("applied", "noop", "refused", "failed")),
         *(("command.cancel", "cancelled"), ("breaker.open", "opened"), ("breaker.reset", "reset")),
-        *((kind, "REVIEW-1") for kind in ("lease.acquire", "command.issue", "task.skip", "dag.submit", "event.publish")),
+        *(
+            (kind, "REVIEW-1")
+            for kind in ("lease.acquire", "command.issue", "task.skip", "dag.submit", "event.publish")
+        ),
         *(("review.approve", "approved"), ("review.reject", "rejected"), ("lease.release", "withdrawn")),
     }
     assert wanted <= set(seen), wanted - set(seen)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from orxaq_mesh.hub.making import make
-from orxaq_mesh.hub.settings import HubSettings
+from orxaq_mesh.hub.settings import FOLDER, HubSettings
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import Record
 from orxaq_mesh.store import Oid, Outcome, Pushed
@@ -51,6 +51,7 @@ class Yard:
 
     def __exit__(self, *_: object) -> None:
         self.store.close()
+        dismiss(self.path)
 
     # Honest ways.
 
@@ -93,3 +94,29 @@ class Yard:
         env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, **variables}
         done = subprocess.run(argv, capture_output=True, env=env, check=False)
         return f"{done.returncode} {done.stderr.decode()}"
+
+    def wire(self, *commands: tuple[Oid, Oid, str], has: Oid | None = None, **variables: str) -> str:
+        """What any client may say on the wire: (old, new, ref), word for word; git checks what git checks."""
+        capabilities = b"\0report-status agent=any"
+        lines = [f"{old} {new} {ref}".encode() for old, new, ref in commands]
+        lines[0] += capabilities
+        feed = b"".join(b"%04x%s\n" % (len(line) + 5, line) for line in lines) + b"0000"
+        store = ["git", "--git-dir", str(self.store.path)]
+        wanted = "\n".join([*(new for _, new, _ in commands), "--not", has or self.tip or ""]).encode() + b"\n"
+        packed = subprocess.run(
+            [*store, "pack-objects", "--stdout", "--revs", "-q"], input=wanted, capture_output=True, check=True
+        )
+        done = subprocess.run(
+            ["git", "receive-pack", str(self.path)],
+            input=feed + packed.stdout,
+            capture_output=True,
+            check=False,
+            env={**os.environ, **variables},
+        )
+        return done.stderr.decode("utf-8", "replace")
+
+
+def dismiss(hub: Path) -> None:
+    """Who stands by at a hub may go: it looks every second whether it is still wanted."""
+    for socket in (hub / FOLDER).glob("standby-*"):
+        socket.unlink()

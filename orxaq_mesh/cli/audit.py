@@ -30,11 +30,13 @@ _ANOTHER = "ANOTHER LEDGER than the one that was asked for"
 Source = Annotated[
     str | None,
     typer.Argument(
-        metavar="PLACE", help="A hub's address, a repository, a directory, a git bundle, an export; else the own hub."
+        metavar="PLACE",
+        help="A hub's address, a repository, a directory, a git bundle, an export; else this node's hub.",
     ),
 ]
 Pinned = Annotated[
-    str | None, typer.Option("--ledger", metavar="ID", help="The ledger that it must be: its id, or its founder's key.")
+    str | None,
+    typer.Option("--ledger", metavar="ID", help="Which ledger it must be: its id, or the fingerprint of its founder."),
 ]
 Trunk = Annotated[str | None, typer.Option(metavar="NAME", help="The branch of a hub, repository or bundle.")]
 

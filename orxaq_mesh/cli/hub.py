@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orxaq_mesh.cli.app import Command
+from orxaq_mesh.cli.app import Command, Trial
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import Painted, call
 from orxaq_mesh.errors import FAULT, Usage
@@ -34,7 +34,7 @@ _Ledger = Annotated[
 _Trunk = Annotated[str, typer.Option(metavar="BRANCH", help="The trunk's branch.")]
 
 
-@app.command(cls=Command, epilog="Example: mesh hub init /srv/fleet.git")
+@app.command(cls=Trial, epilog="Example: mesh hub init /srv/fleet.git")
 def init(path: _Path, ledger: _Ledger = None, trunk: _Trunk = "mesh") -> None:
     """Make a bare repository that enforces.
 
@@ -42,14 +42,18 @@ def init(path: _Path, ledger: _Ledger = None, trunk: _Trunk = "mesh") -> None:
     starts this very python by its path: run it again, as `adopt`, after an upgrade to another place.
     """
     from orxaq_mesh.home.process import environment
-    from orxaq_mesh.hub.making import make
+    from orxaq_mesh.hub.making import check_free, make
 
     settings = _settings(trunk, ledger)
+    check_free(path.absolute())
+    if call().dry_run:
+        _tell(path, settings, f"would make {path}")
+        return
     make(path.absolute(), settings, environment())
     _tell(path, settings, f"made {path}: a hub that enforces. Next: mesh init --hub {path.absolute()} --node NAME")
 
 
-@app.command(cls=Command, epilog="Example: mesh hub adopt /srv/fleet.git")
+@app.command(cls=Trial, epilog="Example: mesh hub adopt /srv/fleet.git")
 def adopt(
     path: _Path,
     ledger: _Ledger = None,
@@ -68,6 +72,9 @@ def adopt(
     known = read_settings(path) if (path / FOLDER / FILE).exists() else HubSettings()
     wanted = _settings(trunk or known.trunk, ledger or known.ledger)
     settings = wanted._replace(users=known.users)
+    if call().dry_run:
+        _tell(path, settings, f"would make {path} enforce")
+        return
     adopt(path.absolute(), settings, environ)
     _tell(path, settings, f"{path} enforces from now on. Look at it with: mesh hub check {path}")
 
@@ -95,14 +102,17 @@ def check(path: _Path) -> None:
 
 @app.command(cls=Command, epilog="Example: mesh hub allow /srv/fleet.git erika elm")
 def allow(path: _Path, user: _User, node: _Node) -> None:
-    """Let a user of the web server move the outboxes of a node; from the first one on, only its node moves an outbox."""
-    _change(path, lambda settings: settings.allow(user, node), f"{user} moves the outbox of {node}")
+    """Let a user of the web server push what a node has signed.
+
+    From the first one on, the branch in which a node's records wait is moved only by whoever is that node.
+    """
+    _change(path, lambda settings: settings.allow(user, node), f"{user} pushes for {node}")
 
 
 @app.command(cls=Command, epilog="Example: mesh hub forbid /srv/fleet.git erika elm")
 def forbid(path: _Path, user: _User, node: _Node) -> None:
     """Take back what `mesh hub allow` gave."""
-    _change(path, lambda settings: settings.forbid(user, node), f"{user} does not move the outbox of {node}")
+    _change(path, lambda settings: settings.forbid(user, node), f"{user} does not push for {node}")
 
 
 def _settings(trunk: str, ledger: str | None) -> HubSettings:

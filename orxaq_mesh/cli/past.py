@@ -25,10 +25,11 @@ app = new_app()
 
 Source = Annotated[
     str | None,
-    typer.Option(metavar="PLACE", help="Of any ledger: see mesh verify. Else of the own one, as it was read last."),
+    typer.Option(metavar="PLACE", help="Of any ledger: see mesh verify. Else this node's, as it was read last."),
 ]
 Pinned = Annotated[
-    str | None, typer.Option("--ledger", metavar="ID", help="The ledger that it must be: its id, or its founder's key.")
+    str | None,
+    typer.Option("--ledger", metavar="ID", help="Which ledger it must be: its id, or the fingerprint of its founder."),
 ]
 Trunk = Annotated[str | None, typer.Option(metavar="NAME", help="The branch of a hub, repository or bundle.")]
 Form = Annotated[str, typer.Option("--format", metavar="FORM", help="text, markdown or json.", show_default=True)]
@@ -40,7 +41,7 @@ def _past(source: str | None, ledger: str | None, trunk: str | None) -> tuple[An
     Raises:
         InvalidLedger: it is another ledger than the one asked for, or none that stands.
     """
-    if source is None and ledger is None:
+    if source is None and ledger is None and trunk is None:
         return call().mesh().history(), None
     from orxaq_mesh.inspect.checking import check
 
@@ -142,9 +143,16 @@ def _words(part: str, one: Mapping[str, Any] | None) -> str:
 
 
 def _sentences(found: Any) -> Iterator[Section]:
-    from orxaq_mesh.saying import grouped, text
+    """What was done, epoch by epoch; where that is more than a page holds, those that are alike as one."""
+    from itertools import groupby
 
-    yield Section("what was done", [text(one) for one in grouped(found.sentences)])
+    from orxaq_mesh.saying import PAGE, grouped
+
+    if len(found.sentences) > PAGE:
+        yield Section("what was done", grouped(found.sentences))
+        return
+    for epoch, some in groupby(found.sentences, key=lambda one: one.epoch):
+        yield Section(f"done in epoch {epoch}", list(some))
 
 
 def _diff_value(found: Any) -> dict[str, Any]:

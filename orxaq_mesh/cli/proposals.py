@@ -33,7 +33,7 @@ SHORT = 12
 
 @app.command(cls=Command, epilog="Example: mesh proposals")
 def proposals() -> None:
-    """List what waits for somebody's approval: held in the ledger, or proposed in an outbox."""
+    """List what waits for somebody's approval: held in the ledger, or proposed in its node's own branch at the hub."""
     found = call().mesh().proposals()
     if call().json:
         call().data({"proposals": [_value(proposal) for proposal in found]})
@@ -53,26 +53,33 @@ def propose(
 ) -> None:
     """Make what this node wrote and needs an approval ready for a pull request.
 
-    It lies in this node's outbox at the hub; the page is told on which a pull request is opened from there.
+    It lies in this node's own branch at the hub; the page is told on which a pull request is opened from there.
     """
     mesh = call().mesh()
     found = mesh.propose()
-    found["pull_request"] = _open(mesh, found, title) if pr else None
+    found["pull_request"] = _open(mesh, found, title) if pr and found["records"] else None
     if call().json:
         call().data(found)
         return
     if call().quiet:
         call().say(found["pull_request"] or found["compare"] or found["branch"])
         return
-    count = len(found["records"])
-    call().say(f"{count} record{'s' if count != 1 else ''} proposed in {found['branch']}")
-    for id_ in found["records"]:
-        call().say(f"  {id_[:SHORT]}")
+    proposed, held = found["records"], found["held"]
+    if proposed:
+        call().say(f"{_count(proposed)} proposed in {found['branch']}", *(f"\n  {id_[:SHORT]}" for id_ in proposed))
+    if held:
+        call().say(f"{_count(held)} held in the ledger by now", *(f"\n  {id_[:SHORT]}" for id_ in held))
     if found["pull_request"]:
         call().say(f"pull request: {found['pull_request']}")
-    elif found["compare"]:
+    elif found["compare"] and proposed:
         call().say(f"open a pull request: {found['compare']}")
-    call().note(f"or without one, on another node: mesh approve {found['records'][0][:SHORT]}")
+    call().note(
+        f"{'or without one, ' if proposed else ''}on another node: mesh approve {(proposed or held)[0][:SHORT]}"
+    )
+
+
+def _count(ids: list[str]) -> str:
+    return f"{len(ids)} record{'s' if len(ids) != 1 else ''}"
 
 
 def _open(mesh: Any, found: dict[str, Any], title: str | None) -> str:
@@ -109,7 +116,7 @@ def _decide(kind: str, which: list[str], reason: str | None, done: str) -> None:
     ids = [proposal.record for proposal in found]
     me = call().mesh().identity().node
     if kind == "review.reject" and (loose := [p for p in found if p.state == "proposed" and p.node != me]):
-        what = f"{loose[0].record[:SHORT]} lies in the outbox of {loose[0].node}, and has no effect as long as nobody approves it"
+        what = f"{loose[0].record[:SHORT]} lies in the branch of {loose[0].node}, and has no effect as long as nobody approves it"
         raise Usage(what, hint=f"close its pull request; on {loose[0].node}: mesh reject {loose[0].record[:SHORT]}")
     answer = call().mesh().ask(kind, {"records": ids, **({"reason": reason} if reason else {})}, **call().deed)
     about = {"records": ids, "proposals": [_value(proposal) for proposal in found]}

@@ -9,20 +9,23 @@ Knows not: what is reported. Every word is sanitised; in Markdown nothing of a l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from orxaq_mesh.cli.call import Painted, call
 from orxaq_mesh.errors import Usage
+
+if TYPE_CHECKING:
+    from orxaq_mesh.saying import Group, Sentence
 
 TEXT, MARKDOWN, JSON = "text", "markdown", "json"
 FORMATS = (TEXT, MARKDOWN, JSON)
 
 
 class Section(NamedTuple):
-    """A part of a report: a title, then words, then a table. `fold` is the column that may wrap."""
+    """A part of a report: a title, then words and sentences of records, then a table. `fold` is the column that may wrap."""
 
     title: str
-    words: Sequence[str] = ()
+    words: Sequence[str | Sentence | Group] = ()
     heads: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     fold: str = ""
@@ -67,9 +70,15 @@ def _print(section: Section) -> None:
     call().say()
     call().say(Painted(section.title, "bold"))
     for words in section.words:
-        call().say("  ", words)
+        call().say("  ", words if isinstance(words, str) else _text(words))
     if section.rows:
         table(section.heads, section.rows, fold=section.fold)
+
+
+def _text(one: Sentence | Group) -> str:
+    from orxaq_mesh.saying import text
+
+    return text(one)
 
 
 def markdown(title: str, sections: Iterable[Section]) -> Iterator[str]:
@@ -79,13 +88,21 @@ def markdown(title: str, sections: Iterable[Section]) -> Iterator[str]:
     yield f"# {plain(title)}"
     for section in sections:
         yield from ("", f"## {plain(section.title)}", "")
-        yield from (f"- {plain(words)}" for words in section.words)
+        yield from (f"- {plain(words) if isinstance(words, str) else _said(words)}" for words in section.words)
         if section.words and section.rows:
             yield ""
         if section.rows:
             yield _row(section.heads)
             yield _row(["---"] * len(section.heads), as_they_are=True)
             yield from map(_row, section.rows)
+
+
+def _said(one: Sentence | Group) -> str:
+    """What quotes its facts by itself."""
+    from orxaq_mesh.prose.markdown import code, plain
+    from orxaq_mesh.saying import told
+
+    return told(one, code=code, plain=plain)
 
 
 def _row(cells: Sequence[str], *, as_they_are: bool = False) -> str:

@@ -11,7 +11,7 @@ node would believe does not even get there.
     making     a hub is made, adopted, examined
     settings   what its owner said: `mesh/hub.json`
     door       the first file that the hook runs: asks the standby, else the rooms
-    standby    a process that stays for a minute after a push, so that the next one starts nothing
+    standby    a process that stays for five minutes after a push, so that the next one starts nothing
     receiving  what a push asks for, in values; what is answered, in words
     judging    which of it is refused, and why
     outbox     the part of it that is about one node's own branch

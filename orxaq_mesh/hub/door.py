@@ -16,11 +16,12 @@ SOCKET = "mesh/standby"
 PATIENCE_S = 20.0
 """A standby that has not answered by then is passed by: the work is done here."""
 MAX_FEED = 64 * 1024
+"""Bytes that git may say of a push; of a longer one nothing is believed, and nothing moves."""
 
 
 def main(arguments: list[str]) -> int:
     """The hook's exit code. The directory one stands in is the hub, as git has it."""
-    feed = _read(0, MAX_FEED)
+    feed = _read(0, MAX_FEED + 1)
     answer = _asked(arguments, feed)
     if answer is None:
         return _by_hand(arguments, feed)

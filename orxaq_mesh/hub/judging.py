@@ -3,8 +3,10 @@
 Knows: the refs that a ledger has, who may move which, how much is looked at (laws PUSH, CHAIN, RENDER, LIVE).
 Knows not: how git told of the push and how the answer leaves (`receiving`), what a record means (`review`).
 
-A move whose start is not where the ref stands is a lost race. It passes here, for git itself refuses it when it takes
-the ref's lock, in words that a node reads as "lost", not as "never" (trap C13).
+Each move is judged from where it says that it begins, wherever the ref stands by now: git moves a ref from exactly that
+commit or not at all, so what was judged is what moves. Who began elsewhere has lost a race, and git says so when it takes
+the ref's lock, in words that a node reads as "lost", not as "never" (trap C13). A beginning that is not here, but perhaps
+arrives at this moment by another push or by this very one, is refused: nobody could say what it holds.
 
     judge = Judge(hub, environ)
     judge.judge(asked)          # [] : git may move the refs
@@ -13,25 +15,22 @@ the ref's lock, in words that a node reads as "lost", not as "never" (trap C13).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import orjson
 
 from orxaq_mesh import review
 from orxaq_mesh.hub import outbox
-from orxaq_mesh.hub.memory import Memory
+from orxaq_mesh.hub.memory import MAX_READ_BYTES, Memory, TooMuchError, bounded
 from orxaq_mesh.hub.receiving import HEADS, Asked, Move
 from orxaq_mesh.hub.settings import HubSettings, read_settings
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import MAX_NAME, parse_path
 from orxaq_mesh.standing import Finding
-from orxaq_mesh.store import Change, Flaw, Oid
+from orxaq_mesh.store import Oid
 from orxaq_mesh.store.answers import OUTBOX, is_branch
 from orxaq_mesh.store.repository import Repository
-
-MAX_READ_BYTES = 128 * 1024 * 1024
-"""So much of files that differ is read for one push, whatever it unpacks to."""
 
 
 class Judge:
@@ -55,12 +54,27 @@ class Judge:
         """
         self._read_settings()
         with Repository(self._hub, environ=self._environ, also=asked.objects) as repository:
-            tip = repository.tip(HEADS + self._settings.trunk)
             try:
-                return [found for move in asked.moves for found in self._judge(repository, asked, move, tip)]
-            except _TooMuchError:
+                return self._judge_all(repository, asked)
+            except TooMuchError:
                 reason = f"more than {MAX_READ_BYTES >> 20} MB of files differ; a push brings a part at a time"
                 return [Finding("LIVE", "", 0, reason)]
+
+    def _judge_all(self, repository: Repository, asked: Asked) -> list[Finding]:
+        """The trunk first: where a hub is filled from another one, its outboxes come in the same push."""
+        trunk = self._settings.trunk
+        tip, found = repository.tip(HEADS + trunk), list[Finding]()
+        self._memory.at(repository, tip)
+        for move in sorted(asked.moves, key=lambda move: move.branch != trunk):
+            told = list(self._judge(repository, asked, move, tip))
+            if move.branch == trunk and tip is None and not told:
+                tip = move.new
+            found += told
+        refs = [move.ref for move in asked.moves]
+        found += [
+            Finding("PUSH", ref, 0, "is named twice in one push") for ref in sorted({*refs}) if refs.count(ref) > 1
+        ]
+        return found
 
     def catch_up(self) -> Ledger:
         """Read on to where the trunk stands now, and write the snapshot where it is due."""
@@ -79,34 +93,50 @@ class Judge:
     def _judge(self, repository: Repository, asked: Asked, move: Move, tip: Oid | None) -> Iterator[Finding]:
         branch, trunk = move.branch, self._settings.trunk
         if branch is None or not is_branch(branch, trunk):
-            if move.old is None:
-                yield Finding("RENDER", move.ref, 0, f"a ledger has no such ref: only {trunk} and {OUTBOX}<log>")
+            yield from self._other(repository, move)
         elif move.new is None:
             yield Finding("PUSH", move.ref, 0, "no branch of a ledger is ever deleted")
-        elif repository.tip(move.ref) != move.old:
-            return
         elif not repository.has(move.new):
             yield Finding("RENDER", move.ref, 0, "a branch points to a commit")
+        elif move.old is not None and not self._is_here(repository, move.ref, move.old):
+            yield Finding(
+                "PUSH", move.ref, 0, "nothing that is here lies where this move begins: fetch, and look again"
+            )
         else:
             if move.old is not None and not repository.descends(move.new, move.old):
                 yield Finding(
                     "PUSH", move.ref, 0, "the branch only moves forward: this commit does not descend from it"
                 )
             if branch == trunk:
-                yield from self._trunk(repository, tip, move.new)
+                yield from self._trunk(repository, move.old, move.new)
             else:
                 yield from self._whose(asked, branch)
-                yield from self._outbox(repository, asked, tip, move)
+                yield from self._outbox(repository, tip, move)
+
+    def _is_here(self, repository: Repository, ref: str, old: Oid) -> bool:
+        """Whether a commit lies in the hub itself, and not only in what is being pushed."""
+        if repository.tip(ref) == old:
+            return True
+        with Repository(self._hub, environ=self._environ) as settled:
+            return settled.has(old)
+
+    def _other(self, repository: Repository, move: Move) -> Iterator[Finding]:
+        """RENDER: a ref that no ledger has. One that was there before the hub was adopted is git's own matter."""
+        trunk = self._settings.trunk
+        if not repository.stands(move.ref):
+            yield Finding("RENDER", move.ref, 0, f"a ledger has no such ref: only {trunk} and {OUTBOX}<log>")
+        elif repository.is_symbolic(move.ref):
+            yield Finding("RENDER", move.ref, 0, "is another name of a branch: push that one by its own")
 
     # The trunk.
 
-    def _trunk(self, repository: Repository, tip: Oid | None, new: Oid) -> Iterator[Finding]:
-        items = list(bounded(repository.changes(tip, new)))
+    def _trunk(self, repository: Repository, old: Oid | None, new: Oid) -> Iterator[Finding]:
+        items = list(bounded(repository.changes(old, new)))
         try:
-            found = review.review(self._memory.at(repository, tip), items)
+            found = review.review(self._memory.of(repository, old), items)
         except review.ReadDeeper:
-            found = review.review(self._memory.from_genesis(repository, tip), items)
-        if tip is None and not found.seals:
+            found = review.review(self._memory.from_genesis(repository, old), items)
+        if old is None and not found.seals:
             yield Finding(
                 "SEAL", "", 0, "this founds no ledger: the first push brings the founding record and its seal"
             )
@@ -130,41 +160,17 @@ class Judge:
             )
             yield Finding("CHAIN", HEADS + branch, 0, f"{who} is not {node}, and only {node} moves its outbox")
 
-    def _arriving(self, asked: Asked) -> Oid | None:
-        """The trunk that comes in the same push, as where a hub is filled from another one."""
-        return next((move.new for move in asked.moves if move.branch == self._settings.trunk), None)
-
-    def _outbox(self, repository: Repository, asked: Asked, tip: Oid | None, move: Move) -> Iterator[Finding]:
+    def _outbox(self, repository: Repository, tip: Oid | None, move: Move) -> Iterator[Finding]:
         assert move.new is not None
         log = (move.branch or "").removeprefix(OUTBOX)
-        tip = self._arriving(asked) or tip
         if tip is None:
             yield Finding("SEAL", move.ref, 0, "there is no ledger here yet that this could be a part of")
             return
         base = tip if tip in repository.parents(move.new) else repository.merge_base(move.new, tip)
         items = list(bounded(repository.changes(base, move.new)))
         before = repository.changes(move.old, move.new, only=lambda path: (parse_path(path) or ("",))[0] == log)
-        yield from outbox.judged(
-            self._memory.of(repository, tip),
-            log,
-            items,
-            before if move.old else (),
-            lambda path: repository.read(tip, path),
-        )
-
-
-class _TooMuchError(Exception):
-    """A push unpacks to more than is ever looked at."""
-
-
-def bounded(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
-    """The same items, as long as they are not too much."""
-    size = 0
-    for item in items:
-        size += len(item.new or b"") if isinstance(item, Change) else 0
-        if size > MAX_READ_BYTES:
-            raise _TooMuchError
-        yield item
+        ledger, was = self._memory.of(repository, tip), bounded(before) if move.old else ()
+        yield from outbox.judged(ledger, log, items, was, lambda path: repository.read(tip, path))
 
 
 def is_others_secret(finding: Finding, found: review.Review) -> bool:
@@ -174,5 +180,5 @@ def is_others_secret(finding: Finding, found: review.Review) -> bool:
     """
     if finding.law != "SECRET" or not found.seals:
         return False
-    sealers = [orjson.loads(line.text)["node"] for line in found.lines if line.file.startswith("ledger/epochs/")]
-    return sealers != [(parse_path(finding.file) or ("",))[0]]
+    sealers = {orjson.loads(line.text)["node"] for line in found.lines if line.file.startswith("ledger/epochs/")}
+    return sealers != {(parse_path(finding.file) or ("",))[0]}

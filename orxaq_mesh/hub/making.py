@@ -43,6 +43,7 @@ CONFIGURATION: tuple[tuple[str, str], ...] = (
     ("receive.shallowUpdate", "false"),
 )
 _MARK = "# Made by `mesh hub`"
+_ALONE = '[ -z "${GIT_NAMESPACE-}" ] || { echo "CLOSED: this hub has no namespaces" >&2; exit 1; }'
 _COUNTS = (
     "GIT_QUARANTINE_PATH",
     "GIT_OBJECT_DIRECTORY",
@@ -65,7 +66,7 @@ def hook_text() -> str:
     """The hook: it starts this very python with this very program, and names what of the environment counts."""
     python, program = shlex.quote(sys.executable), shlex.quote(str(Path(door.__file__).absolute()))
     words = " ".join(f'"${{{name}-}}"' for name in _COUNTS)
-    return f"#!/bin/sh\n{_MARK}: refuses what would break the ledger. `mesh hub check` looks after it.\nexec {python} -I -S {program} {words}\n"
+    return f"#!/bin/sh\n{_MARK}: refuses what would break the ledger. `mesh hub check` looks after it.\n{_ALONE}\nexec {python} -I -S {program} {words}\n"
 
 
 def make(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:
@@ -75,11 +76,20 @@ def make(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:
         Usage: something is there already.
         MeshFault: disk or git is at fault.
     """
-    if hub.exists() and any(hub.iterdir()):
-        raise Usage(f"something is there already: {hub}", hint=f"mesh hub adopt {shlex.quote(str(hub))}")
+    check_free(hub)
     args = ["init", "--quiet", "--bare", "--template=", f"--initial-branch={settings.trunk}", str(hub)]
     _good(_git(args, environ), "make a repository")
     adopt(hub, settings, environ)
+
+
+def check_free(hub: Path) -> None:
+    """Whether a hub can be made here.
+
+    Raises:
+        Usage: something is there already.
+    """
+    if hub.exists() and not (hub.is_dir() and not any(hub.iterdir())):
+        raise Usage(f"something is there already: {hub}", hint=f"mesh hub adopt {shlex.quote(str(hub))}")
 
 
 def adopt(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:
@@ -141,6 +151,7 @@ def examine(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
             yield Point(
                 "config", "bad", f"{key} is {clean(found, limit=60) or 'not set'}; it must be {value}", adopt_it
             )
+    yield from _names(hub, environ)
     yield _trunk(hub, environ)
 
 
@@ -156,6 +167,16 @@ def _settings(hub: Path, adopt_it: str) -> Iterator[Point]:
     else:
         what = "no user is mapped to a node: who moves an outbox is known only where MESH_HUB_NODE says it"
         yield Point("outboxes", "look", what, "mesh hub allow PATH USER NODE")
+
+
+def _names(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
+    """Refs that are only other names: what is pushed to one moves a branch that was not named."""
+    ran = _git([f"--git-dir={hub}", "for-each-ref", "--format=%(if)%(symref)%(then)%(refname)%(end)"], environ)
+    for name in filter(None, ran.out.decode("utf-8", "backslashreplace").split("\n")):
+        ref = clean(name, limit=120)
+        yield Point(
+            "refs", "bad", f"{ref} is another name of a branch", f"git symbolic-ref --delete {shlex.quote(ref)}"
+        )
 
 
 def _hook(hub: Path, environ: Mapping[str, str], adopt_it: str) -> Point:

@@ -1,7 +1,7 @@
 """The verified trunk, from one push to the next, so that judging a push costs what is new in it.
 
-Knows: the ledger as it was read last, and the snapshot `mesh/snapshot.json` of it.
-Knows not: what is pushed: only a commit that the trunk stood at is ever remembered.
+Knows: the ledgers of the last few commits that the trunk stood at, and the snapshot `mesh/snapshot.json` of the newest.
+Knows not: what is pushed: of a commit at which the trunk never stood nothing is remembered.
 Law CACHE: the snapshot may be deleted, damaged or old at any moment; then the trunk is read again, from genesis at worst.
 
     memory = Memory(hub, None)
@@ -12,21 +12,31 @@ Law CACHE: the snapshot may be deleted, damaged or old at any moment; then the t
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
 
 from orxaq_mesh import __version__, fold
 from orxaq_mesh.errors import MeshFault
-from orxaq_mesh.home.files import atomic_write, read_json_cache
+from orxaq_mesh.home.files import atomic_write
 from orxaq_mesh.hub.settings import FOLDER
 from orxaq_mesh.ledger import Ledger
-from orxaq_mesh.store import Change, Oid
+from orxaq_mesh.store import Change, Flaw, Oid
 from orxaq_mesh.store.repository import Repository
 
 FILE = "snapshot.json"
 KEPT_SHARE = 8
 """A snapshot is written anew when what was read since has an eighth of its bytes: so that writing stays cheap."""
+MAX_READ_BYTES = 128 * 1024 * 1024
+"""So much of files that differ is read for one push, whatever it unpacks to."""
+REMEMBERED = 3
+"""Ledgers: of the tip, and of where it stood just before; there a push begins that has lost a race."""
+
+
+class TooMuchError(Exception):
+    """A push unpacks to more than is ever looked at (law LIVE)."""
 
 
 class Memory:
@@ -39,67 +49,87 @@ class Memory:
 
     def __init__(self, hub: Path, ledger_id: str | None) -> None:
         self._file, self._ledger_id = hub / FOLDER / FILE, ledger_id
-        self._known: tuple[Oid, Ledger] | None = None
+        self._known: dict[Oid, Ledger] = {}
         self._kept_bytes: int | None = None
         self._new_bytes = 0
 
     def at(self, repository: Repository, tip: Oid | None) -> Ledger:
-        """The ledger of a commit that the trunk stands at; not to be changed by the caller."""
-        if tip is None:
+        """The ledger of the commit that the trunk stands at; not to be changed by the caller."""
+        ledger = self._of(repository, tip, limited=False)
+        if tip is not None:
+            self._known.pop(tip, None)
+            self._known[tip] = ledger
+        while len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return ledger
+
+    def of(self, repository: Repository, commit: Oid | None) -> Ledger:
+        """The ledger of any commit that is here; None: of an empty tree.
+
+        Raises:
+            TooMuchError: more would have to be read than for any push.
+        """
+        return self._of(repository, commit, limited=True)
+
+    def _of(self, repository: Repository, commit: Oid | None, *, limited: bool) -> Ledger:
+        if commit is None:
             return Ledger(self._ledger_id)
-        self._known = tip, self.of(repository, tip)
-        return self._known[1]
-
-    def of(self, repository: Repository, commit: Oid) -> Ledger:
-        """The ledger of a commit that is only asked for: a trunk that arrives in the same push as what is built on it."""
-        if self._known is None:
+        if not self._known:
             self._known = self._restored(repository)
-        if self._known is not None and self._known[0] == commit:
-            return self._known[1]
-        return self._gone_on(repository, commit) or self.from_genesis(repository, commit, settles=True)
+        if commit in self._known:
+            return self._known[commit]
+        found = self._gone_on(repository, commit, limited)
+        return found or self.from_genesis(repository, commit, settles=True, limited=limited)
 
-    def from_genesis(self, repository: Repository, tip: Oid | None, *, settles: bool = False) -> Ledger:
+    def from_genesis(
+        self, repository: Repository, commit: Oid | None, *, settles: bool = False, limited: bool = False
+    ) -> Ledger:
         """The same, read as a whole; not settled, all of it stays to be judged anew: for what lies beneath a snapshot."""
         ledger = Ledger(self._ledger_id)
         ledger.settles = settles
-        if tip is not None:
-            ledger.read(self._changes(repository, None, tip))
+        if commit is not None:
+            ledger.read(self._changes(repository, None, commit, limited))
         return ledger
 
-    def _gone_on(self, repository: Repository, tip: Oid) -> Ledger | None:
-        if self._known is None or not repository.has(self._known[0]) or not repository.descends(tip, self._known[0]):
-            return None
-        ledger = self._known[1].fork()
-        reading = ledger.read(self._changes(repository, self._known[0], tip))
-        return ledger if reading.deeper is None else None
+    def _gone_on(self, repository: Repository, commit: Oid, limited: bool) -> Ledger | None:
+        """Read on from the newest ledger beneath; None where there is none, or all must be read again."""
+        for known in reversed(self._known):
+            if repository.has(known) and repository.descends(commit, known):
+                ledger = self._known[known].fork()
+                reading = ledger.read(self._changes(repository, known, commit, limited))
+                return ledger if reading.deeper is None else None
+        return None
 
-    def _changes(self, repository: Repository, old: Oid | None, new: Oid) -> list[Change]:
-        changes = [item for item in repository.changes(old, new) if isinstance(item, Change)]
+    def _changes(self, repository: Repository, old: Oid | None, new: Oid, limited: bool) -> list[Change]:
+        items = repository.changes(old, new)
+        changes = [item for item in (bounded(items) if limited else items) if isinstance(item, Change)]
         self._new_bytes += sum(len(item.new or b"") for item in changes)
         return changes
 
-    # The snapshot.
+    # The snapshot: a digest, a newline, and what was written down.
 
-    def _restored(self, repository: Repository) -> tuple[Oid, Ledger] | None:
-        kept = read_json_cache(self._file)
-        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-            if kept["version"] == __version__ and self._ledger_id in (None, kept["ledger"]):
-                trunk, is_open = str(kept["trunk"]), kept["base"] is not None
+    def _restored(self, repository: Repository) -> dict[Oid, Ledger]:
+        with contextlib.suppress(Exception):  # whatever is wrong with a cache, it counts as absent
+            digest, _, data = self._file.read_bytes().partition(b"\n")
+            kept = orjson.loads(data)
+            trunk, is_open = str(kept["trunk"]), kept["base"] is not None
+            ours = kept["version"] == __version__ and self._ledger_id in (None, kept["ledger"])
+            if _digest(data) == digest and ours and repository.has(trunk):
                 ledger = Ledger(kept["ledger"], fold.from_value(kept["base"] or kept["state"]), anchored=is_open)
                 ledger.recall(kept["memo"])
                 if is_open:  # what lies behind the base is in the repository, as it was read last
                     items = repository.changes(None, trunk, only=ledger.asks_for)
                     ledger.read(item for item in items if isinstance(item, Change))
-                if ledger.state.seal == kept["state"]["seal"] and repository.has(trunk):
-                    self._kept_bytes = self._file.stat().st_size
-                    return trunk, ledger
-        return None
+                if ledger.state.seal == kept["state"]["seal"]:
+                    self._kept_bytes = len(data)
+                    return {trunk: ledger}
+        return {}
 
     def keep(self) -> None:
         """Write the snapshot, where it has grown old enough. A disk that says no costs time, and nothing else."""
-        if self._known is None or (self._kept_bytes or 0) > self._new_bytes * KEPT_SHARE:
+        if not self._known or (self._kept_bytes or 0) > self._new_bytes * KEPT_SHARE:
             return
-        tip, ledger = self._known
+        tip, ledger = next(reversed(self._known.items()))
         value = {
             "version": __version__,
             "ledger": ledger.id,
@@ -110,5 +140,23 @@ class Memory:
         }
         data = orjson.dumps(value)
         with contextlib.suppress(MeshFault):
-            atomic_write(self._file, data)
+            atomic_write(self._file, _digest(data) + b"\n" + data)
             self._kept_bytes, self._new_bytes = len(data), 0
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
+
+
+def bounded(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
+    """The same items, as long as they are not too much.
+
+    Raises:
+        TooMuchError: they are.
+    """
+    size = 0
+    for item in items:
+        size += len(item.new or b"") if isinstance(item, Change) else 0
+        if size > MAX_READ_BYTES:
+            raise TooMuchError
+        yield item

@@ -9,10 +9,11 @@ Knows not: verdicts. A stale holder's record must travel, to be fenced by the fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from orxaq_mesh import credentials
 from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.news import added_lines
 from orxaq_mesh.reconcile import union
@@ -43,13 +44,14 @@ def judged(
         )
         return
     records: dict[str, tuple[Record, str, int]] = {}
+    allowed = reviews(ledger.state).allowed
     for item in items:
         if isinstance(item, Flaw):
             yield Finding(item.law, item.file, 0, item.reason)
         elif (parse_path(item.path) or ("", 0))[0] != log:
             yield from _foreign(item, log)
         else:
-            yield from _own(item, log, _lines(sealed(item.path)), records)
+            yield from _own(item, log, _lines(sealed(item.path)), allowed, records)
     for item in before:
         if isinstance(item, Change) and (parse_path(item.path) or ("", 0))[0] == log:
             yield from _lost(item, sealed(item.path))
@@ -67,7 +69,7 @@ def _lines(segment: bytes | None) -> set[bytes]:
 
 
 def _own(
-    change: Change, log: str, sealed: set[bytes], records: dict[str, tuple[Record, str, int]]
+    change: Change, log: str, sealed: set[bytes], allowed: Container[str], records: dict[str, tuple[Record, str, int]]
 ) -> Iterator[Finding]:
     """LINE, RENDER: the lines that are new in a file of the log itself."""
     bad = False
@@ -89,7 +91,7 @@ def _own(
             yield Finding(
                 "CHAIN", change.path, number, f"seq {record.seq} of {record.log} does not belong in this file"
             )
-        for path, rule in credentials.find(record.body):
+        for path, rule in credentials.find(record.body, allowed):
             reason = (
                 f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
             )

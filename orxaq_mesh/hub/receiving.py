@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from orxaq_mesh.errors import MeshError, MeshFault
+from orxaq_mesh.hub.door import MAX_FEED
 from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Oid
 from orxaq_mesh.store.reader import OID
@@ -68,6 +69,8 @@ def parse(arguments: Sequence[str], feed: bytes) -> Asked:
     Raises:
         MeshFault: this is no push, or one of more refs than a node ever moves.
     """
+    if len(feed) > MAX_FEED or (feed and not feed.endswith(b"\n")):
+        raise MeshFault("a push of more refs, or longer names, than a node ever moves", hint="push fewer at a time")
     lines = feed.split(b"\n")[:-1]
     if len(arguments) != len(_QUARANTINE) + 2 or len(lines) > MAX_MOVES:
         raise MeshFault(f"{len(lines)} refs in one push; at most {MAX_MOVES} are judged", hint="push fewer at a time")

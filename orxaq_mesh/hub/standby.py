@@ -1,7 +1,7 @@
 """The work of the hook, and the process that stays behind for the next one.
 
 Knows: how a push is answered; a socket in the hub, for the user who serves it alone.
-Knows not: what is refused (`judging`). The standby is no server of ours: it is the last hook that ran, kept for a minute.
+Knows not: what is refused (`judging`). The standby is no server of ours: it is the last hook that ran, kept for five minutes.
 Without it every push is judged just the same, by a process that must first load what the standby has loaded: 60 ms.
 
     receive(arguments, feed)       # the exit code; the words are on stderr
@@ -21,7 +21,7 @@ from orxaq_mesh.hub import door, receiving
 from orxaq_mesh.hub.judging import Judge
 from orxaq_mesh.hub.settings import FOLDER
 
-IDLE_S = 60
+IDLE_S = 300.0
 LOOK_S = 1.0
 """So often the standby looks whether its socket is still its own, and where the trunk is."""
 REST_S = 0.02

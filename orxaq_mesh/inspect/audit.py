@@ -212,7 +212,8 @@ def _unknown(checked: Checked, past: History, seen: bool) -> Iterator[str]:
     if checked.place.cut:
         yield "which way the branch moved: its older commits are not there. The newest one has every line"
     if checked.place.outboxes:
-        yield f"what no epoch has taken in yet: {checked.place.outboxes} branches of single nodes were not read"
+        branches = f"{checked.place.outboxes} branch{'es' if checked.place.outboxes > 1 else ''}"
+        yield f"what no epoch has taken in yet: {branches} of single nodes not read"
     if past.waiting:
         yield f"what comes of {len(past.waiting)} records that wait for the next epoch"
     if past.final < past.state.epoch:

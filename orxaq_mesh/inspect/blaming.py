@@ -68,7 +68,7 @@ class Tenure(NamedTuple):
         began, ended: how; None: it goes on.
         renewals: how many; `acts`: how many other records were applied under it; `fenced`: how many came with its token
             and were too late, or not its holder's.
-        final: whether a fork could no longer undo its beginning.
+        final: whether a fork could no longer undo its end, or its beginning where it goes on.
     """
 
     holder: str
@@ -178,11 +178,15 @@ def _tenures(past: History, name: str) -> Iterator[Tenure]:
                 found[-1] = found[-1]._replace(ended=_ended(seal, item, state, then))
             if now.holder:
                 began = _began(seal, item, state, now, then)
-                asked, final = sealed.get(now.record, seal.epoch), seal.epoch <= past.final
-                found.append(Tenure(*now[:3], "", now.record, asked, began, None, 0, 0, 0, final))
+                asked = sealed.get(now.record, seal.epoch)
+                found.append(Tenure(*now[:3], "", now.record, asked, began, None, 0, 0, 0, False))
         if item is not None and found:
             found = _counted(found, item, name)
-    yield from found
+    yield from _sure(found, past)
+
+
+def _sure(found: Iterable[Tenure], past: History) -> Iterator[Tenure]:
+    return (tenure._replace(final=(tenure.ended or tenure.began).epoch <= past.final) for tenure in found)
 
 
 def _counted(found: list[Tenure], item: Judged, name: str) -> list[Tenure]:
@@ -276,11 +280,11 @@ def _names(past: History, name: str) -> Blame:
         now = _standings(state, name)
         for log in now.keys() | before.keys():
             if now.get(log) != before.get(log):
-                found = _moved(found, past, (seal, item, state), log)
+                found = _moved(found, (seal, item, state), log)
         before = now
     if not found:
         raise NotThere(f"no node was ever called {name[:80]}", hint="mesh node list", node=name)
-    return Blame(f"node/{name}", name, tuple(found))
+    return Blame(f"node/{name}", name, tuple(_sure(found, past)))
 
 
 def _standings(state: State, name: str) -> dict[str, str]:
@@ -288,7 +292,7 @@ def _standings(state: State, name: str) -> dict[str, str]:
     return {member.log: f"{member.standing} {' '.join(member.roles)}" for member in mine}
 
 
-def _moved(found: Iterable[Tenure], past: History, step: Step, log: str) -> list[Tenure]:
+def _moved(found: Iterable[Tenure], step: Step, log: str) -> list[Tenure]:
     """A key of that name came, or has another standing or role."""
     seal, item, state = step
     member, tenures = members(state).by_log[log], list(found)
@@ -299,7 +303,6 @@ def _moved(found: Iterable[Tenure], past: History, step: Step, log: str) -> list
     if at is not None:
         tenures[at] = tenures[at]._replace(ended=turn)
     if not member.is_gone:
-        fingerprint, final = PublicKey.parse(member.key).fingerprint, seal.epoch <= past.final
-        record = item.record.id if item else ""
-        tenures.append(Tenure(log, "", None, fingerprint, record, seal.epoch, turn, None, 0, 0, 0, final))
+        fingerprint, record = PublicKey.parse(member.key).fingerprint, item.record.id if item else ""
+        tenures.append(Tenure(log, "", None, fingerprint, record, seal.epoch, turn, None, 0, 0, 0, False))
     return tenures

@@ -101,8 +101,14 @@ def check(
     Args:
         mesh, source, ledger, every_signature: see `verify`.
         seen: (epoch, id of its seal or the beginning of it) that somebody was shown before (law SEEN).
-        trunk: the branch, where it is not the home's, or `mesh`.
+        trunk: the branch at `source`, where it is not the home's, or `mesh`.
+
+    Raises:
+        Usage: a trunk, and no source.
+        MeshError: see `verify`.
     """
+    if source is None and trunk is not None:
+        raise Usage("--trunk is of the place that is named", hint="name a hub, a repository or a bundle")
     place = _own(mesh) if source is None else taken(source, trunk or (mesh.settings.trunk if mesh else "mesh"))
     wanted = _home_ledger(mesh) if ledger is None else ledger
     marks = [seen] if seen else []

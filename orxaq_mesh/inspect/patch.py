@@ -1,9 +1,8 @@
-r"""Reading patches: from what `git diff` or `git format-patch` wrote to the files that it would make.
+"""Reading patches: from what `git diff` or `git format-patch` wrote to the files that it would make.
 
-Knows: the unified form, git's own headers, several patches in a row, what a patch's lines must fit (law RENDER).
-Knows not: what a line of a ledger means, whether a change is honest (`review`), git, files.
-Laws: QUIET. A patch is a stranger's: its size is asked before it is parsed, and whatever `git apply` or `patch` would
-take for a change is taken for one here, or is a finding. Nothing is skipped in silence.
+Knows: what a patch's lines must fit, and what becomes of them where the base has moved on (law RENDER).
+Knows not: the form of a patch (`hunks`), what a line of a ledger means, whether a change is honest (`review`).
+Law: QUIET. A patch is a stranger's: its size is asked before it is parsed, and what it reads is bounded (B6).
 
     found = read_patch(data, read)          # read: path -> the base's bytes, or None
     found.changes                           # the files as they would be
@@ -13,16 +12,16 @@ take for a change is taken for one here, or is a finding. Nothing is skipped in 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha1, sha256
 from typing import NamedTuple
 
 from orxaq_mesh.errors import Usage
+from orxaq_mesh.inspect.hunks import NONE, File, Hunk, Misfit, files, shown
 from orxaq_mesh.reconcile import union
 from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change
 from orxaq_mesh.store.objects import FILE, MAX_FILE_BYTES, judge
-from orxaq_mesh.text import clean
 
 MAX_PATCH_BYTES = 64 * 1024 * 1024
 MAX_FILES = 3000
@@ -30,15 +29,7 @@ MAX_FILES = 3000
 MAX_READ_BYTES = 256 * 1024 * 1024
 """So much of the base is read for one patch; honest segments are some 20 KB each."""
 
-_HUNK = re.compile(rb"@@ -([0-9]{1,9})(?:,([0-9]{1,9}))? \+([0-9]{1,9})(?:,([0-9]{1,9}))? @@(?: .*)?", re.DOTALL)
-_INDEX = re.compile(rb"index ([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})(?: ([0-7]{6}))?")
-_MODE = re.compile(rb"(?:new file|deleted file|old|new) mode ([0-7]{5,6})")
-_ODD = re.compile(rb"(?:rename|copy) (?:from|to) |GIT binary patch|Binary files .* differ")
-_OTHER_FORMS = re.compile(rb"\*{15}|\*\*\* |@@@ |[0-9]+(?:,[0-9]+)?[acd](?:[0-9]+(?:,[0-9]+)?)?\r?$")
 _ENCODED = re.compile(rb"content-transfer-encoding:\s*(?:base64|quoted-printable)", re.IGNORECASE)
-_NONE = b"/dev/null"
-_FIRST = b"diff --git "
-_SIDES = {b" ": (True, True), b"-": (True, False), b"+": (False, True)}
 
 Read = Callable[[str], bytes | None]
 
@@ -57,35 +48,6 @@ class Patched(NamedTuple):
     moved: list[str]
 
 
-class _Misfit(Exception):
-    """A part of a patch cannot be read, or does not fit. The text says why."""
-
-
-class _Hunk(NamedTuple):
-    """Lines of one file, each with its newline: those that stand there before, and after.
-
-    Attributes:
-        at: the line of the patch that it begins at, from 1.
-        start: the line of the base that it begins at, from 1; behind which it stands where it has no old lines.
-    """
-
-    at: int
-    start: int
-    old: list[bytes]
-    new: list[bytes]
-
-
-class _File:
-    """One file of a patch: what its headers say, and its hunks."""
-
-    def __init__(self) -> None:
-        self.names: set[bytes] = set()
-        self.was: bytes | None = None
-        self.flaws: list[tuple[str, str]] = []
-        self.hunks: list[_Hunk] = []
-        self.goes = False
-
-
 def read_patch(data: bytes, read: Read) -> Patched:
     """Put a patch onto a base.
 
@@ -102,9 +64,8 @@ def read_patch(data: bytes, read: Read) -> Patched:
         raise Usage(
             "the patch is encoded for mail (base64 or quoted-printable)", hint="git format-patch writes it plain"
         )
-    lines = data.split(b"\n")
     onto = _Onto(read)
-    for number, file in enumerate(_Reader(lines[:-1] if lines[-1] == b"" else lines).files()):
+    for number, file in enumerate(files(data)):
         if number >= MAX_FILES:
             onto.tell("LIVE", "patch", 0, f"more than {MAX_FILES} files")
             break
@@ -112,150 +73,6 @@ def read_patch(data: bytes, read: Read) -> Patched:
     if not onto.now and not onto.findings:
         raise Usage("there is no change in this patch", hint="git diff BASE...HEAD writes one")
     return onto.patched()
-
-
-class _Reader:
-    """From the lines of a patch to its files and hunks."""
-
-    def __init__(self, lines: list[bytes]) -> None:
-        self._lines, self._at = lines, 0
-        self._file: _File | None = None
-        self._ended = True
-
-    def files(self) -> Iterator[_File]:
-        """The files that the patch names, in order."""
-        while self._at < len(self._lines):
-            line = self._lines[self._at]
-            if line.startswith((_FIRST, b"diff --cc ", b"diff --combined ")):
-                yield from self._begin(_named(line))
-            elif line.startswith(b"--- ") and (new := self._next()).startswith(b"+++ "):
-                yield from self._two_names(line, new)
-            elif line.startswith(b"@@ -") and self._file and not self._ended:
-                self._take_hunk(self._file)
-                continue
-            elif line.startswith(b"@@ -") or _OTHER_FORMS.match(line):
-                yield from self._begin(_unnamed(self._at + 1))
-            elif self._file and not self._ended:
-                self._take_other(self._file, line)
-            self._at += 1
-        yield from self._begin(None)
-
-    def _take_other(self, file: _File, line: bytes) -> None:
-        """A line of the header, or the first behind the last hunk: from there on it is the next mail's."""
-        if not file.hunks:
-            _take_header(file, line)
-            return
-        self._ended = True
-        if line[:1] in _SIDES and line.rstrip(b" ") != b"--":
-            file.flaws.append(("RENDER", f"line {self._at + 1} of the patch belongs to no hunk"))
-
-    def _next(self) -> bytes:
-        return self._lines[self._at + 1] if self._at + 1 < len(self._lines) else b""
-
-    def _begin(self, file: _File | None) -> Iterator[_File]:
-        if self._file:
-            yield self._file
-        self._file, self._ended = file, False
-
-    def _two_names(self, old: bytes, new: bytes) -> Iterator[_File]:
-        """`--- OLD` and `+++ NEW`: they belong to the header at hand, or are all the header there is."""
-        if self._file is None or self._ended or self._file.hunks:
-            yield from self._begin(_File())
-        assert self._file
-        self._file.names |= {_bare(_path_of(old)), _bare(_path_of(new))}
-        self._file.goes |= _path_of(new) == _NONE
-        self._at += 1
-
-    def _take_hunk(self, file: _File) -> None:
-        try:
-            file.hunks.append(self._hunk())
-        except _Misfit as misfit:
-            file.flaws.append(("RENDER", str(misfit)))
-            self._at += 1
-
-    def _hunk(self) -> _Hunk:
-        """The hunk that begins here; what its counts promise is all there."""
-        first = self._at
-        head = _HUNK.fullmatch(self._lines[first])
-        if head is None:
-            raise _Misfit(f"line {first + 1} of the patch begins no hunk")
-        left = [int(count) if count is not None else 1 for count in (head[2], head[4])]
-        hunk = _Hunk(first + 1, int(head[1]), [], [])
-        at, last = first + 1, (False, False)
-        while at < len(self._lines) and (any(left) or self._lines[at].startswith(b"\\")):
-            line = self._lines[at]
-            if line.startswith(b"\\"):
-                _cut_newline(hunk, last)
-            else:
-                last = _SIDES.get(line[:1], (False, False))
-                _add(hunk, left, last, line[1:] + b"\n", first)
-            at += 1
-        if any(left):
-            raise _Misfit(f"the hunk at line {first + 1} of the patch is cut off")
-        self._at = at
-        return hunk
-
-
-def _add(hunk: _Hunk, left: list[int], sides: tuple[bool, bool], line: bytes, first: int) -> None:
-    if sides == (False, False) or any(side and not count for side, count in zip(sides, left, strict=True)):
-        raise _Misfit(f"the hunk at line {first + 1} of the patch has other lines than it says")
-    for which, side in enumerate((hunk.old, hunk.new)):
-        if sides[which]:
-            side.append(line)
-            left[which] -= 1
-
-
-def _cut_newline(hunk: _Hunk, sides: tuple[bool, bool]) -> None:
-    """The line before has no newline: it is the last of its file."""
-    for side, is_there in zip((hunk.old, hunk.new), sides, strict=True):
-        if is_there and side:
-            side[-1] = side[-1].removesuffix(b"\n")
-
-
-def _named(line: bytes) -> _File:
-    """A file as git's first line names it: `diff --git a/PATH b/PATH`."""
-    file = _File()
-    both = line.removeprefix(_FIRST)
-    half = len(both) // 2
-    if both == line:
-        file.names.add(line.rpartition(b" ")[2])
-        file.flaws.append(("RENDER", "the diff of a merge against all its parents: make it against one of them"))
-    elif len(both) % 2 and both[half : half + 1] == b" ":
-        file.names |= {_bare(both[:half]), _bare(both[half + 1 :])}
-    else:
-        file.names |= {_bare(part) for part in both.split(b" ")[:4]}
-    return file
-
-
-def _unnamed(number: int) -> _File:
-    file = _File()
-    file.flaws.append(("RENDER", f"line {number} of the patch changes a file that no header of a unified diff names"))
-    return file
-
-
-def _take_header(file: _File, line: bytes) -> None:
-    mode = _MODE.fullmatch(line)
-    if found := _INDEX.fullmatch(line):
-        file.was, mode = found[1], re.fullmatch(rb"([0-7]{6})", found[3] or b"")
-    file.goes |= line.startswith(b"deleted file mode ")
-    if mode and mode[1] != b"100644":
-        file.flaws.append(("QUIET", f"mode {mode[1].decode()}: a ledger has plain files and folders only"))
-    elif _ODD.match(line):
-        file.flaws.append(("RENDER", f"{_shown(line, 80)}: to a ledger lines are added, and nothing else is done"))
-
-
-def _path_of(line: bytes) -> bytes:
-    """The path behind `--- ` or `+++ `, without the time that `diff -u` writes behind a tab."""
-    return line[4:].partition(b"\t")[0]
-
-
-def _bare(name: bytes) -> bytes:
-    """A path without git's `a/` or `b/`."""
-    return name[2:] if re.match(rb"[abciow]/", name) else name
-
-
-def _shown(name: bytes, limit: int = 200) -> str:
-    return clean(name.decode("utf-8", "backslashreplace"), limit=limit)
 
 
 class _Onto:
@@ -278,14 +95,14 @@ class _Onto:
         changes = [Change(path, self.base[path], self.now[path]) for path in differ]
         return Patched(changes, self.findings, sorted(set(self._moved)))
 
-    def put(self, file: _File) -> None:
+    def put(self, file: File) -> None:
         """Put one file's hunks onto it."""
-        names = file.names - {_NONE}
-        path = _shown(min(names, default=b"patch"))
+        names = file.names - {NONE}
+        path = shown(min(names, default=b"patch"))
         for law, reason in file.flaws:
             self.tell(law, path, 0, reason)
         if len(names) > 1:
-            self.tell("RENDER", path, 0, f"this part of the patch names another file, too: {_shown(max(names))}")
+            self.tell("RENDER", path, 0, f"this part of the patch names another file, too: {shown(max(names))}")
         elif not path.startswith("ledger/"):
             self.tell("RENDER", path, 0, "stands beside the ledger: its changes touch nothing else")
         elif flaw := judge(path, FILE):
@@ -293,13 +110,13 @@ class _Onto:
         elif not file.flaws:
             self._put(path, file)
 
-    def _put(self, path: str, file: _File) -> None:
+    def _put(self, path: str, file: File) -> None:
         old = self._get(path)
         try:
             if not file.hunks:
-                raise _Misfit("the patch says nothing of its lines")
+                raise Misfit("the patch says nothing of its lines")
             new = self._applied(path, old, file)
-        except _Misfit as misfit:
+        except Misfit as misfit:
             line = file.hunks[0].start if file.hunks else 0
             self.tell("RENDER", path, line, str(misfit))
             return
@@ -312,9 +129,9 @@ class _Onto:
             self.base[path] = self.now[path] = data
         return self.now[path]
 
-    def _applied(self, path: str, old: bytes | None, file: _File) -> bytes:
+    def _applied(self, path: str, old: bytes | None, file: File) -> bytes:
         if self._bytes_read > MAX_READ_BYTES:
-            raise _Misfit(f"the patch is for more than {MAX_READ_BYTES} bytes of the ledger")
+            raise Misfit(f"the patch is for more than {MAX_READ_BYTES} bytes of the ledger")
         lines = (old or b"").split(b"\n")
         whole = [line + b"\n" for line in lines[:-1]] + [lines[-1]] * bool(lines[-1])
         new = _literal(whole, file.hunks) if file.was is None or _is_of(file.was, old) else None
@@ -322,7 +139,7 @@ class _Onto:
             new = _line_by_line(whole, file.hunks)
             self._moved.append(path)
         if len(new) > MAX_FILE_BYTES:
-            raise _Misfit(f"{len(new)} bytes; at most {MAX_FILE_BYTES} are read")
+            raise Misfit(f"{len(new)} bytes; at most {MAX_FILE_BYTES} are read")
         return new
 
 
@@ -335,7 +152,7 @@ def _is_of(was: bytes, old: bytes | None) -> bool:
     return any(oid.startswith(was) for oid in ids)
 
 
-def _literal(lines: list[bytes], hunks: list[_Hunk]) -> bytes | None:
+def _literal(lines: list[bytes], hunks: list[Hunk]) -> bytes | None:
     """The file with each hunk where it says it belongs; None where one does not fit there."""
     out: list[bytes] = []
     here = 0
@@ -348,16 +165,16 @@ def _literal(lines: list[bytes], hunks: list[_Hunk]) -> bytes | None:
     return b"".join(out + lines[here:])
 
 
-def _line_by_line(lines: list[bytes], hunks: list[_Hunk]) -> bytes:
+def _line_by_line(lines: list[bytes], hunks: list[Hunk]) -> bytes:
     """The file of a base that has moved on, with the lines that the patch adds, and without those that it removes.
 
     Raises:
-        _Misfit: a line that the patch was made from is not there.
+        Misfit: a line that the patch was made from is not there.
     """
     left = dict.fromkeys(lines)
     for hunk in hunks:
         if lacking := next((line for line in hunk.old if line not in left), None):
-            raise _Misfit(f"line {hunk.at} of the patch does not fit: the base has no such line: {_shown(lacking, 60)}")
+            raise Misfit(f"line {hunk.at} of the patch does not fit: the base has no such line: {shown(lacking, 60)}")
     for hunk in hunks:
         for line in set(hunk.old).difference(hunk.new):
             left.pop(line, None)

@@ -122,6 +122,6 @@ def in_pull_request(
     logs = {branch.removeprefix(OUTBOX) for branch, tip in tips.items() if branch.startswith(OUTBOX) and tip in heads}
     shown = [proposal for proposal in found if proposal.log in logs]
     if not shown:
-        what = f"pull request {number} shows no outbox as it is at the hub now, or nothing in it waits for an approval"
+        what = f"pull request {number} shows no node's branch as it is at the hub now, or nothing in it waits for an approval"
         raise Usage(what, hint="mesh proposals lists what waits; name the records")
     return shown

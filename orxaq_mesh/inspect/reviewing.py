@@ -26,6 +26,8 @@ from orxaq_mesh.store import Change, Flaw, Oid
 from orxaq_mesh.store.repository import Repository
 from orxaq_mesh.text import clean
 
+MAX_BYTES, MAX_FILES = 256 * 1024 * 1024, 50_000
+"""So much of a change is read (B6). A hundred thousand records are some 60 MB in three thousand files."""
 _CUT_OFF = "history is cut off here (a shallow clone)"
 
 
@@ -106,12 +108,12 @@ def _check_is(ledger: Ledger, pin: str) -> None:
 def _between(repository: Repository, base: Oid, head: Oid) -> _Change:
     parted = repository.merge_base(base, head)
     if parted == base:
-        return _Change(list(repository.changes(base, head)))
+        return _Change(list(_bounded(repository.changes(base, head))))
     is_cut = repository.is_cut_between(base, head)
     if parted is None:
-        return _Change(list(_of_strangers(repository, base, head)), [_nothing_in_common(is_cut)])
+        return _Change(list(_of_strangers(_bounded(repository.changes(base, head)))), [_nothing_in_common(is_cut)])
     unknown = [f"{_CUT_OFF}: whether the two parted later than at {parted[:12]}"] * is_cut
-    items, clashes = _onto(repository, base, repository.changes(parted, head))
+    items, clashes = _onto(repository, base, _bounded(repository.changes(parted, head)))
     notes = [f"the base has moved on since {parted[:12]}; what counts is what was added since then"]
     if clashes:
         notes.append(f"git itself may call {len(clashes)} files a conflict, as both sides wrote them: {clashes[0]}")
@@ -164,13 +166,25 @@ def _lines(part: bytes | None) -> list[bytes]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _of_strangers(repository: Repository, base: Oid, head: Oid) -> Iterator[Change | Flaw]:
+def _of_strangers(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
     """What a commit has that the base has not, where nobody knows which of the two lacks what."""
-    for item in repository.changes(base, head):
+    for item in items:
         if isinstance(item, Flaw):
             yield item
         elif (both := merged(None, item.new, item.old) if item.new else item.old) != item.old:
             yield Change(item.path, item.old, both)
+
+
+def _bounded(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
+    """As much of a change as is read; where there is more, that is a flaw of it."""
+    size = 0
+    for number, item in enumerate(items):
+        size += len(item.new or b"") + len(item.old or b"") if isinstance(item, Change) else 0
+        if size > MAX_BYTES or number >= MAX_FILES:
+            reason = f"the change is larger than what is read: {MAX_BYTES} bytes in {MAX_FILES} files"
+            yield Flaw("LIVE", item.path if isinstance(item, Change) else item.file, reason)
+            return
+        yield item
 
 
 # What a name means.

@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 YES = Answer("yes", errors.DONE, "may be merged")
-REFUSED = Answer("refused", errors.REFUSED, "should not be merged: it would come to nothing")
+REFUSED = Answer("refused", errors.REFUSED, "should not be merged: not all of it would have an effect")
 INVALID = Answer("invalid", errors.INVALID, "must not be merged: it breaks a law of the ledger")
 UNKNOWN = Answer("unknown", errors.UNREACHABLE, "cannot be judged: not all of it could be known")
 

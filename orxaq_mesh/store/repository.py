@@ -76,6 +76,15 @@ class Repository:
         """
         return self._reader.named(ref)
 
+    def stands(self, ref: str) -> bool:
+        """Whether there is a ref of exactly this name, whatever its characters."""
+        found = self._run("for-each-ref", "--format=%(refname)", "--", ref) if ref.startswith("refs/") else None
+        return found is not None and ref in found.out.decode("utf-8", "backslashreplace").split("\n")
+
+    def is_symbolic(self, ref: str) -> bool:
+        """Whether a ref is only another name of one."""
+        return self._run("symbolic-ref", "--quiet", "--", ref).code == 0
+
     def has(self, oid: Oid) -> bool:
         """Whether this commit is here."""
         return (self._reader.info(oid) or ("", 0))[0] == "commit"

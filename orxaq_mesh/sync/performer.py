@@ -59,7 +59,7 @@ from orxaq_mesh.kinds.review import is_held
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.news import added_lines, beyond
 from orxaq_mesh.reconcile import render
-from orxaq_mesh.record import BadLine, Record, Seal, parse_path
+from orxaq_mesh.record import BadLine, Record, Seal, log_place, parse_path
 from orxaq_mesh.schema import read_record
 from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change, Flaw, Oid, Store, flaws_only
@@ -443,21 +443,41 @@ class Performer:
         return Published(COMMITTED, trunk=new, changes=changes)
 
     def _push_outbox(self, publish: Publish) -> Published:
-        """An outbox commit's parents are the outbox's old tip and the trunk that it saw: it only moves forward."""
+        """An outbox descends from what it was and from the trunk that it saw: it only moves forward."""
         branch, base = OUTBOX + self.identity.log, publish.base
         tip = self.tips.get(branch)
         if tip is not None:
             self.store.fetch({branch: tip})
-        files = render(lambda path: self.store.read(base, path) if base else None, publish.records)
+        files = self._rendered(base, publish.records)
         if tip is not None and all(self.store.read(tip, path) == data for path, data in files.items()):
             return Published(COMMITTED)
         message = f"mesh: {len(publish.records)} records wait in the outbox of {self.identity.log}"
-        parents = [oid for oid in (tip, base) if oid]
-        new = self.store.commit(base, files, parents, message, seconds(publish.records[-1].at))
+        at_s = seconds(publish.records[-1].at)
+        parent = self._caught_up(tip, publish, at_s)
+        new = self.store.commit(base, files, [parent] if parent else [], message, at_s)
         pushed = self.store.push(branch, tip, new)
         if pushed.outcome.value == COMMITTED:
             self.tips[branch] = new
         return Published(pushed.outcome.value, pushed.reason, pushed.vetoed)
+
+    def _rendered(self, base: Oid | None, records: Iterable[Record]) -> dict[str, bytes]:
+        return render(lambda path: self.store.read(base, path) if base else None, records)
+
+    def _caught_up(self, tip: Oid | None, publish: Publish, at_s: int) -> Oid | None:
+        """What the next outbox commit stands on: the trunk; the old tip; or both united, which adds nothing.
+
+        A merge that added something would lose it where a pull request of this branch is rebased (trap C30).
+        """
+        base = publish.base
+        if tip is None or base is None or self.store.descends(tip, base):
+            return tip or base
+        known = [record for record in publish.records if self._holds(tip, record)]
+        message = f"mesh: the outbox of {self.identity.log} reads on"
+        return self.store.commit(base, self._rendered(base, known), [tip, base], message, at_s)
+
+    def _holds(self, commit: Oid, record: Record) -> bool:
+        segment = self.store.read(commit, log_place(record.log, record.seq).file) or b""
+        return record.line + b"\n" in segment
 
     # What is kept between two runs (law CACHE: all of it may vanish).
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.hubs import plain_git
 from tools.bench.appending import append_rows
+from tools.bench.enforcing import enforce_rows
 from tools.bench.folding import fold_rows
 from tools.bench.idling import idle_rows
 from tools.bench.publishing import publish_rows
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[bool], Iterable[Row]]] = {
     "wait": wait_rows,
     "takeover": takeover_rows,
     "idle": idle_rows,
+    "enforce": enforce_rows,
 }
 
 
