@@ -33,7 +33,9 @@ fetch() {
 
 # Where history is cut off between the two, a later commit that both have may lie beyond the cut.
 is_cut_between() {
-  [ -s shallow ] && git rev-list refs/mesh/base...refs/mesh/head | grep --quiet --fixed-strings --line-regexp --file=shallow
+  [ -s shallow ] || return 1
+  git rev-list refs/mesh/base...refs/mesh/head > between
+  grep --quiet --fixed-strings --line-regexp --file=shallow between
 }
 
 fetch "--depth=$DEPTH"

@@ -511,8 +511,8 @@ MUTANTS |= {
     ),
     "a pattern matches in the middle of a name": Mutant(
         review._matches,
-        "name.startswith(pattern[:-1])",
-        "pattern[:-1] in name",
+        "name.startswith(begun)",
+        "any(part in name for part in begun)",
         noticed_by=lambda: test_kinds_review.test_REVIEW_1_a_rule_fits_by_kind_name_and_roles(
             {"names": ["ploy*"]}, {}, False
         ),

@@ -158,13 +158,13 @@ def test_a_fault_is_no_yes(pulls: Pulls, host: Host, tmp_path: Path) -> None:
 def test_B15_as_much_history_is_fetched_as_it_takes(pulls: Pulls, host: Host, tmp_path: Path) -> None:
     pulls.branch("topic", pulls.lease(pulls.elm, "deploy", queue=True))
     pulls.git("checkout", "--quiet", "mesh")
-    for _ in range(40):
+    for _ in range(10):
         pulls.git("commit", "--quiet", "--allow-empty", "-m", "later")
     number = propose(pulls, host)
     ran = run_action(host, number, tmp_path / "run", depth="1")
     assert (ran.code, ran.outputs["answer"]) == (0, "yes"), ran.log
     objects = tmp_path / "run" / "orxaq-mesh" / "objects.git"
-    assert plain_git("--git-dir", str(objects), "rev-list", "--count", "--all") in ("42", "43")
+    assert plain_git("--git-dir", str(objects), "rev-list", "--count", "--all") == "12"
 
 
 def test_a_summary_and_a_comment_have_as_many_bytes_as_github_takes(pulls: Pulls, host: Host, tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import orjson
 import pytest
 
+from orxaq_mesh.home.place import Home
 from orxaq_mesh.inspect import reviewing
 from orxaq_mesh.inspect.reviewing import merged
 from orxaq_mesh.reconcile import union
 from orxaq_mesh.record import log_place
 from orxaq_mesh.store.repository import Repository
 from tests.builder import Trunk
-from tests.pulls import Pulls, run
+from tests.pulls import MESH, Pulls, run
 
 
 @pytest.fixture
@@ -46,6 +47,14 @@ def test_the_checked_out_branch_is_reviewed_where_none_is_named(honest: Pulls) -
     honest.git("checkout", "--quiet", "topic")
     assert honest.mesh("review").out == honest.mesh("review", "mesh..topic").out
     assert honest.mesh("review", "mesh..").out == honest.mesh("review", "mesh..topic").out
+
+
+def test_a_linked_worktree_has_a_branch_of_its_own(honest: Pulls, tmp_path: Path) -> None:
+    honest.git("worktree", "add", "--quiet", str(tmp_path / "linked"), "topic")
+    done = run([*MESH, "review"], tmp_path / "linked")
+    assert done.out == honest.mesh("review", "mesh..topic").out
+    honest.git("fetch", "--quiet", ".", "topic")
+    assert honest.mesh("review", "FETCH_HEAD").out == done.out
 
 
 def test_origins_trunk_goes_before_a_branch_of_ones_own_that_lags(honest: Pulls) -> None:
@@ -317,6 +326,15 @@ def test_CACHE_a_snapshot_saves_time_and_decides_nothing(honest: Pulls, tmp_path
         assert honest.mesh("review", "topic", "--json", "--cache", str(cache)).out == anew
 
 
+def test_CACHE_a_home_keeps_the_snapshot_where_there_is_one(honest: Pulls, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").make()
+    assert honest.mesh("review", "topic", MESH_HOME=str(home.path)).code == 0
+    assert not (home.cache / "review.json").exists()
+    home.journal.touch(0o600)
+    assert honest.mesh("review", "topic", MESH_HOME=str(home.path)).code == 0
+    assert orjson.loads((home.cache / "review.json").read_bytes())["trunk"] == honest.git("rev-parse", "mesh")
+
+
 def test_the_files_for_a_job_are_written(honest: Pulls, tmp_path: Path) -> None:
     summary, comment = tmp_path / "summary", tmp_path / "comment"
     summary.write_text("before\n")
@@ -325,7 +343,6 @@ def test_the_files_for_a_job_are_written(honest: Pulls, tmp_path: Path) -> None:
     assert "::notice title=may be merged::1 record onto epoch 4" in done.out
     assert comment.read_text().startswith("<!-- orxaq-mesh review -->\n## May be merged\n")
     assert summary.read_text() == "before\n" + comment.read_text()
-    assert run(["ls"], tmp_path).code == 0
 
 
 def test_FORK_a_side_that_leaves_the_trunk_below_its_snapshot_is_judged_from_genesis(

@@ -73,7 +73,7 @@ def judge(state: State, record: Record, moment: Moment) -> tuple[Verdict, Effect
         return _AGAIN, None
     if kind.until and body["until"] < moment.epoch:
         return _LATE, None
-    if review.waits(state, record):
+    if review.reviews(state).needs and review.waits(state, record):
         verdict = review.verdict_of(state, record)
         return verdict, review.hold if verdict.outcome == HELD else None
     if "under" in body and not lease.under_current(state, record, body["under"]):
@@ -100,9 +100,10 @@ def apply(state: State, record: Record, moment: Moment) -> Verdict:
             _remember(state, record, moment, verdict)
         if record.kind.startswith("node."):
             _let_down(state)
-    if verdict.outcome != HELD:
-        review.forget(state, record.id)
-    if (member := members.get(record.log)) and not review.is_being_judged(state, record):
+    part = review.reviews(state)
+    if part.given and verdict.outcome != HELD:
+        part.given.pop(record.id, None)  # the approvals that came before it are of no more use
+    if (member := members.get(record.log)) and part.now != record.id:
         member.at = record.at
         member.seen = max(member.seen, record.seen_epoch)
     return verdict

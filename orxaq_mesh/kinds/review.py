@@ -15,6 +15,7 @@ approval), UNTIL.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from orxaq_mesh.errors import Refused
@@ -170,11 +171,19 @@ def _fits(need: Need, kind: str, body: Value, roles: tuple[str, ...]) -> bool:
     named = kind in need.kinds or (kind == "dag.part" and "dag.submit" in need.kinds)  # its tasks are the DAG's, too
     if not named or (need.roles and not set(roles) <= set(need.roles)):
         return False
-    return not need.names or any(_matches(pattern, name) for name in names_of(body) for pattern in need.names)
+    return not need.names or any(_matches(need.names, name) for name in names_of(body))
 
 
-def _matches(pattern: str, name: str) -> bool:
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+def _matches(patterns: tuple[str, ...], name: str) -> bool:
+    whole, begun = _parted(patterns)
+    return name in whole or name.startswith(begun)
+
+
+@lru_cache(maxsize=4 * MAX_RULES)
+def _parted(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Names as they are, and beginnings of names: every record is held against them."""
+    begun = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    return frozenset(patterns), begun  # no name ends in *
 
 
 def _exempt(body: Value, roles: tuple[str, ...]) -> bool:
@@ -198,8 +207,7 @@ def _needed(state: State, record: Record) -> tuple[int, int]:
 
 def waits(state: State, record: Record) -> bool:
     """Whether a record has too few approvals to be judged by its own family here."""
-    part = reviews(state)
-    return bool(part.needs) and part.now != record.id and lacking(state, record) > 0
+    return not is_being_judged(state, record) and lacking(state, record) > 0
 
 
 def lacking(state: State, record: Record) -> int:
@@ -228,11 +236,6 @@ def hold(state: State, record: Record, moment: Moment) -> None:
     until = min(record.body.get("until", last), last)
     _, approved = part.given.pop(record.id, (0, ()))
     part.held[record.id] = Held(record, moment.epoch, approvals, until, approved)
-
-
-def forget(state: State, record_id: str) -> None:
-    """A record was judged: the approvals that came before it are of no more use."""
-    reviews(state).given.pop(record_id, None)
 
 
 def is_being_judged(state: State, record: Record) -> bool:
@@ -469,8 +472,8 @@ def says_held(state: State, record: Record) -> Said:
     if (lacks := lacking(state, record)) > 0:
         facts["lacks"] = lacks
     if len(record.body.get("tasks", ())) > 1:
-        patterns = [pattern for need in needs for pattern in need.names]
-        found = [name for name in names_of(record.body) if any(_matches(pattern, name) for pattern in patterns)]
+        patterns = tuple(pattern for need in needs for pattern in need.names)
+        found = [name for name in names_of(record.body) if _matches(patterns, name)]
         facts |= {"reviewed": ", ".join(found)} if found else {}
     template = ", needs approval of {lacks}" if "lacks" in facts else ", needs approval"
     return Said(template + " for `{reviewed}`" * ("reviewed" in facts), facts)
