@@ -280,6 +280,8 @@ def _not_taken(trial: Ledger, new: _New, judged: Iterable[Judged]) -> Iterator[F
     known = members(trial.state).by_log
     for id_, record in new.records.items():
         member = known.get(record.log)
+        if member is None and record.kind == "node.hello" and record.seq == 1:
+            continue  # one of many newcomers: a later seal takes it in
         if id_ not in taken and id_ in trial.waiting and (member is None or not member.admitted):
             yield Finding("NODE-3", *new.place(record), _why_not(record, member))
 
