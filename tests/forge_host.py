@@ -162,14 +162,14 @@ def action() -> dict[str, Any]:
     return dict(YAML(typ="safe").load(ROOT / "action.yml"))
 
 
-def run_action(host: Host, number: int, scratch: Path, *, path: Path = ROOT, **inputs: str) -> Ran:
+def run_action(host: Host, number: int, scratch: Path, **inputs: str) -> Ran:
     """Run the steps of action.yml for a pull request, in bash, in an environment like a runner's."""
     scratch.mkdir(exist_ok=True)
     said = action()
-    contexts = _contexts(host, number, scratch, path, said, inputs)
+    contexts = _contexts(host, number, said, inputs)
     files = {name: scratch / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     env = {"PATH": f"{_shims(scratch)}:{os.environ['PATH']}", "RUNNER_TEMP": str(scratch), "HOME": str(scratch)}
-    env |= {"GITHUB_ACTION_PATH": str(path), **{name: str(file) for name, file in files.items()}}
+    env |= {"GITHUB_ACTION_PATH": str(ROOT), **{name: str(file) for name, file in files.items()}}
     code, log, ran, outputs = 0, "", list[str](), dict[str, str]()
     for step in said["runs"]["steps"]:
         if "uses" in step or ("if" in step and not _holds(step["if"], contexts)):
@@ -189,17 +189,15 @@ def run_action(host: Host, number: int, scratch: Path, *, path: Path = ROOT, **i
     return Ran(code, log, summary.read_text() if summary.exists() else "", outputs, ran)
 
 
-def _contexts(host: Host, number: int, scratch: Path, path: Path, said: Any, inputs: dict[str, str]) -> dict[str, str]:
+def _contexts(host: Host, number: int, said: Any, inputs: dict[str, str]) -> dict[str, str]:
     contexts = {
         "github.token": TOKEN,
         "github.server_url": host.server,
         "github.api_url": host.api,
         "github.repository": _NAME,
-        "github.action_path": str(path),
         "github.event.pull_request.number": str(number),
         "github.event.pull_request.base.ref": "mesh",
         "github.event.pull_request.head.sha": host.git("rev-parse", f"refs/pull/{number}/head"),
-        "runner.temp": str(scratch),
     }
     for name, given in said["inputs"].items():
         contexts[f"inputs.{name}"] = inputs.get(name, _filled(str(given.get("default", "")), contexts))

@@ -32,8 +32,10 @@ from orxaq_mesh import (
     standing,
     voting,
 )
-from orxaq_mesh import review as reviewing
+from orxaq_mesh import review as change_review
+from orxaq_mesh.inspect import hunks, patch, reviewing
 from orxaq_mesh.kinds import command, dag, graph, lease, reactor, review, shelf, work
+from orxaq_mesh.prose import answer, github, markdown
 from orxaq_mesh.store import answers, git
 from orxaq_mesh.sync import performer
 from tests import (
@@ -50,6 +52,10 @@ from tests import (
     test_kinds_work,
     test_ledger,
     test_mutated,
+    test_patch,
+    test_prose,
+    test_prose_markdown,
+    test_review_cli,
     test_shelf,
     test_silence,
 )
@@ -535,7 +541,7 @@ MUTANTS |= {
         noticed_by=test_kinds_review.test_CACHE_a_snapshot_knows_what_is_held_approved_early_and_required,
     ),
     "a review lets through what the fold would fence": Mutant(
-        reviewing._come_to_nothing,
+        change_review._come_to_nothing,
         "(REFUSED, FENCED)",
         "(REFUSED,)",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
@@ -543,15 +549,15 @@ MUTANTS |= {
         ),
     ),
     "whatever comes beside a seal passes a review": Mutant(
-        reviewing._merges,
-        "bool(reading.left)",
-        "bool(seals)",
+        change_review._loose,
+        "if id_ not in history",
+        "if not trial.spine.chain",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
             "LEASE-2: beside a seal: a lease that is held"
         ),
     ),
     "a review lets a revoked key speak": Mutant(
-        reviewing._not_taken,
+        change_review._not_taken,
         "id_ not in taken",
         "False",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
@@ -559,7 +565,7 @@ MUTANTS |= {
         ),
     ),
     "a review lets a seq be signed twice": Mutant(
-        reviewing._twice,
+        change_review._twice,
         "for pair in trial.proven.values():",
         "for pair in ():",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
@@ -567,7 +573,7 @@ MUTANTS |= {
         ),
     ),
     "a review believes a seal's digest": Mutant(
-        reviewing._wrong_digest,
+        change_review._wrong_digest,
         "doubt is not None",
         "False",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
@@ -587,6 +593,60 @@ MUTANTS |= {
         "self._own = set()",
         "pass",
         noticed_by=test_shelf.test_SET_a_copy_and_what_it_was_copied_from_go_their_own_ways,
+    ),
+    "a code span ends at a backtick of its own": Mutant(
+        markdown.code,
+        "(_longest(shown) + 1)",
+        "1",
+        noticed_by=lambda: test_prose_markdown.test_QUIET_what_markdown_or_its_host_would_act_on_stays_text(
+            "`a` <b>x</b> `c`"
+        ),
+    ),
+    "a word that is a commit's id stands as it is": Mutant(
+        markdown._is_word,
+        " or _COMMIT.search(word)",
+        "",
+        noticed_by=lambda: test_prose_markdown.test_QUIET_what_markdown_or_its_host_would_act_on_stays_text("defaced"),
+    ),
+    "what could not be known is a yes": Mutant(
+        answer.answer,
+        "UNKNOWN if found.unknown else YES",
+        "YES",
+        noticed_by=test_prose.test_CLOSED_what_could_not_be_known_is_no_yes,
+    ),
+    "a step has more annotations than its host shows": Mutant(
+        github.commands,
+        "MOST if len(found.findings) <= MOST else MOST - 1",
+        "len(found.findings)",
+        noticed_by=lambda: test_prose.test_no_more_annotations_than_github_shows_and_the_rest_is_counted(11, 9),
+    ),
+    "what a side took away comes back where its base moved on": Mutant(
+        reviewing.merged,
+        "if only_grew:",
+        "if True:",
+        noticed_by=test_review_cli.test_what_a_side_made_of_a_file_is_put_onto_the_base_line_by_line,
+    ),
+    "lines behind a hunk are no part of a patch": Mutant(
+        hunks._Reader._take_other,
+        "if line[:1] in _SIDES",
+        "if False",
+        noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding(
+            "a hunk with more lines than it says"
+        ),
+    ),
+    "a hunk goes in where its context does not fit": Mutant(
+        patch._literal,
+        "lines[at : at + len(hunk.old)] != hunk.old",
+        "False",
+        noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding(
+            "a hunk with another context"
+        ),
+    ),
+    "a mode of a patch goes unseen": Mutant(
+        hunks._take_header,
+        'mode[1] != b"100644"',
+        "False",
+        noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding("an executable"),
     ),
 }
 

@@ -108,8 +108,9 @@ HOSTILE = [
 def hostile() -> Review:
     """Records that hold whatever a renderer might act on."""
     trunk = fleet()
-    records = [trunk.oak.write("breaker.open", reason=words) for words in HOSTILE]
-    beside = [Flaw("RENDER", f"{words[:40]}.md", f"{words} stands beside the ledger") for words in HOSTILE]
+    kinds = ("breaker.open", "breaker.reset") * len(HOSTILE)
+    records = [trunk.oak.write(kind, reason=words) for kind, words in zip(kinds, HOSTILE, strict=False)]
+    beside = [Flaw("RENDER", f"{words[:40]}.md", f"{words} stands beside the ledger") for words in HOSTILE[::3]]
     return review(trunk.ledger, [*change(trunk, *records), *beside])
 
 
@@ -162,7 +163,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, scene in SCENES.items():
             picture = FOLDER / f"review-{name}.png"
-            picture.with_suffix(".md").write_text(markdown(scene()), "utf-8")
+            picture.with_suffix(".txt").write_text(markdown(scene()), "utf-8")
             width, height = shot(html(scene()), picture, Path(folder))
             print(f"{picture.name}: {width}x{height}")
 

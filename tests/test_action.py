@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from ruamel.yaml import YAML
 
 from orxaq_mesh.prose.page import COMMENT_BYTES, MARK
 from tests.fleet import Fleet
-from tests.forge_host import BOT, TOKEN, CannotRebase, Host, action, run_action
+from tests.forge_host import BOT, TOKEN, Host, action, run_action
 from tests.hubs import plain_git
 from tests.pulls import ROOT, Pulls
 
@@ -216,6 +217,20 @@ def test_the_example_workflow_is_for_pull_request_target_with_the_least_it_needs
     assert set(job["steps"][0]["with"]) <= set(action()["inputs"])
 
 
+def test_the_rulesets_bind_everybody_forwards_and_let_nodes_push() -> None:
+    folder = ROOT / "examples" / "github"
+    forward, reviewed = (
+        json.loads((folder / f"trunk-{name}.json").read_text()) for name in ("moves-forward", "is-reviewed")
+    )
+    assert forward["bypass_actors"] == []
+    assert {rule["type"] for rule in forward["rules"]} == {"deletion", "non_fast_forward"}
+    assert [actor["actor_type"] for actor in reviewed["bypass_actors"]] == ["DeployKey"]
+    rules = {rule["type"]: rule["parameters"] for rule in reviewed["rules"]}
+    (check,) = rules["required_status_checks"]["required_status_checks"]
+    (job,) = YAML(typ="safe").load(folder / "review.yml")["jobs"].values()
+    assert check["context"] == job["name"]
+
+
 # What the merge button does to a ledger.
 
 
@@ -231,16 +246,6 @@ def test_C30_records_survive_the_merge_button_and_the_next_node_seals_them(host:
         proposed = fleet.ok(node, "propose")
         records += proposed["records"]
         branch = proposed["branch"]
-        if (
-            way == "rebase"
-        ):  # an outbox that has met the trunk before holds merges; a branch of one commit can be rebased
-            with pytest.raises(CannotRebase):
-                host.merge(way, branch)
-            branch = "topic"
-            parted = host.git("merge-base", "mesh", proposed["branch"])
-            host.git(
-                "branch", branch, host.git("commit-tree", f"{proposed['branch']}^{{tree}}", "-p", parted, "-m", "one")
-            )
         ran = run_action(host, host.open(branch), tmp_path / way, ledger=fleet.ledger)
         assert (ran.code, ran.outputs["answer"]) == (0, "yes"), ran.log
         assert f"{node} asks for lease `{way}`" in ran.summary

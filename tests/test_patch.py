@@ -143,6 +143,7 @@ HOSTILE = {
     "a hunk of nonsense": (f"{HEAD}@@ -1,x +1 @@\n+a", LOG),
     "a hunk with a line of no kind": (f"{HEAD}@@ -5,1 +5,2 @@\n {line(5).decode()}!x", LOG),
     "a hunk beyond the end": (f"{HEAD}@@ -900,1 +900,2 @@\n x\n+y", LOG),
+    "a hunk with another context": (f"{HEAD}@@ -1,1 +1,2 @@\n x\n+y", LOG),
     "hunks that overlap": (f"{GROWS}@@ -1,1 +1,2 @@\n x\n+y", LOG),
 }  # fmt: skip
 

@@ -45,7 +45,7 @@ def test_QUIET_a_browser_makes_nothing_of_a_comment_but_words_lists_and_code(sce
 def test_QUIET_a_reader_sees_what_stands_in_a_record_character_by_character(tmp_path: Path) -> None:
     shown = " ".join(words(body(seen(html(SCENES["hostile"]()), tmp_path))).split())
     for payload in HOSTILE:
-        assert f"oak opens the circuit breaker: {' '.join(clean(payload).split())}" in shown
+        assert f": {' '.join(clean(payload).split())}" in shown
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -54,4 +54,4 @@ def test_the_pictures_of_the_documentation_show_what_is_said(scene: str, tmp_pat
     kept = FOLDER / f"review-{scene}.png"
     assert width == WIDTH == size_of(kept)[0]
     assert abs(height - size_of(kept)[1]) <= 0.1 * height, "other words than in the picture: python -m tests.pictures"
-    assert kept.with_suffix(".md").read_text("utf-8") == markdown(SCENES[scene]()), "python -m tests.pictures"
+    assert kept.with_suffix(".txt").read_text("utf-8") == markdown(SCENES[scene]()), "python -m tests.pictures"
