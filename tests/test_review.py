@@ -173,6 +173,9 @@ def test_FENCE_a_seal_beside_the_tip_hides_no_proposal() -> None:
     beside = read_seal(sign(value, elm.key, trunk.ledger.id))
     stale = elm.write("lease.renew", lease="deploy", token=1, session="s")
     revoked = fir.write("event.publish", topic="t", type="x", payload={})
-    found = review(trunk.ledger, changes(trunk, own, stale, revoked, seals=(beside,)))
+    base = Ledger(trunk.ledger.id)
+    base.settles = False
+    base.read(Change(path, None, data) for path, data in trunk.files.items())
+    found = review(base, changes(trunk, own, stale, revoked, seals=(beside,)))
     assert found.seals == 1
     assert laws(found) == {"FENCE", "NODE-3"}
