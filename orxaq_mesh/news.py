@@ -23,8 +23,10 @@ from orxaq_mesh.standing import Finding
 
 FULL_BYTES = 1 << 20
 """An honest segment of the spine is shorter; a store reads four times as much, and what is longer it refuses."""
-MAX_TOLD = 1000
-"""So many findings of one file are told, and the rest is counted: four megabytes of newlines are no flood of words."""
+
+
+MAX_TOLD = 100
+"""So many findings of one law are told of a file."""
 
 
 class FileChange(Protocol):
@@ -75,8 +77,8 @@ class News:
         self.gone: set[str] = set()
         self.findings: dict[str, list[Finding]] = {}
         self._chains: dict[str, set[str]] = {}
-        self._told: set[tuple[str, str, int]] = set()
-        self._untold: dict[str, int] = {}
+        self._told: dict[tuple[str, str], set[int]] = {}
+        self._places: dict[str, dict[int, dict[str, Record]]] = {}
 
     def came(self) -> set[str]:
         """The ids of all lines that are new, or may be."""
@@ -90,17 +92,18 @@ class News:
         self.bad.setdefault(path, set()).add(line)
 
     def tell(self, finding: Finding) -> None:
-        """Say what is wrong, once a line and law."""
-        told = self.findings.setdefault(finding.file, [])
-        key = (finding.file, finding.law, finding.line)
-        if finding.line and key in self._told:
+        """Say what is wrong, once a line and law; of one law so many times a file, for a file may be all wrong (LIVE)."""
+        told = self._told.setdefault((finding.file, finding.law), set())
+        if len(told) > MAX_TOLD or (finding.line and finding.line in told):
             return
-        if len(told) < MAX_TOLD:
-            self._told.add(key)
-            told.append(finding)
-        else:
-            more = self._untold[finding.file] = self._untold.get(finding.file, 1) + 1
-            told[-1] = Finding(told[-1].law, finding.file, 0, f"and {more:,} findings more in this file")
+        if len(told) == MAX_TOLD:
+            finding = Finding(finding.law, finding.file, 0, f"more than {MAX_TOLD} lines of this file are like that")
+        told.add(finding.line or -len(told) - 1)
+        self.findings.setdefault(finding.file, []).append(finding)
+
+    def _is_told(self, path: str, law: str) -> bool:
+        """Whether as much was said of a file and a law as ever is."""
+        return len(self._told.get((path, law), ())) > MAX_TOLD
 
     def found(self, finding: Finding, bad: bytes | None = None) -> None:
         """Note what is wrong; `bad`: a line that is to go."""
@@ -147,10 +150,14 @@ class News:
                 self.found(finding)
             if finding is not None and finding.law != "LINE":
                 continue
+            if line in self.bad.get(change.path, ()):
+                continue  # once more what was told already
             try:
                 item, here = _item(line, log, first)
             except BadLine as bad:
-                self.found(Finding(bad.law, change.path, number, bad.reason), line)
+                self.bad.setdefault(change.path, set()).add(line)
+                if not self._is_told(change.path, bad.law):
+                    self.tell(Finding(bad.law, change.path, number, bad.reason))
                 continue
             if number and here <= position:
                 reason = "out of order, or twice: lines are sorted by number and id"
@@ -184,11 +191,16 @@ class News:
         elif item.id != self._base.seal:
             self.old_seals.append(item)
 
-    def beside(self, record: Record) -> list[Record]:
-        """The other records in its file that claim the place of a record."""
-        change = self.files[log_place(record.log, record.seq).file]
-        same = {other.id: other for part in (change.old, change.new) for other in _records(part)}
-        return [other for other in same.values() if other.seq == record.seq and other.id != record.id]
+    def claims(self, record: Record) -> Mapping[str, Record]:
+        """The records in its file that claim the place of a record, by id; it is one of them."""
+        path = log_place(record.log, record.seq).file
+        places = self._places.get(path)
+        if places is None:
+            places = self._places[path] = {}
+            for part in (self.files[path].old, self.files[path].new):
+                for other in _records(part):
+                    places.setdefault(other.seq, {})[other.id] = other
+        return places[record.seq]
 
     def _chain_in(self, change: FileChange, log: str) -> set[str]:
         """The ids in a file that the base's head of a log leads back to."""
