@@ -57,7 +57,8 @@ class State:
         self.members: dict[str, Member] = {}
         self.bearers: dict[str, str] = {}
         self.leases: dict[str, Lease] = {}
-        self.work, self.reactors, self.review = Work(self.leases), Reactors(), Review()
+        self.work, self.reactors = Work(self.leases), Reactors()
+        self.review = Review(self.may_approve, self.has_queue)
 
     def last(self, log: str) -> tuple[int, str]:
         """(seq, id) of the record behind which a log goes on."""
@@ -97,6 +98,12 @@ class State:
     def let_down(self) -> None:
         down = [id_ for id_, one in self.review.held.items() if not self.may_write(one.record)]
         self.review.come(down, no("NODE-3"))
+
+    def may_approve(self, name: str) -> bool:
+        return name in self.bearers and bool(self.members[self.bearers[name]].roles & {"admin", "reviewer"})
+
+    def has_queue(self, lease: str) -> bool:
+        return lease in self.leases and bool(self.leases[lease].queue)
 
     def may_write(self, record: Record) -> bool:
         member = self.admitted(record.log)
@@ -195,6 +202,7 @@ class State:
 
     def bereave(self, name: str, epoch: int) -> None:
         self.work.bereave(name)
+        self.review.bereave(name)
         for lease_name, lease in list(self.leases.items()):
             lease.queue = [place for place in lease.queue if place["node"] != name]
             if lease.holder == name:

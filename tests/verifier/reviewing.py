@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lines import Record
@@ -18,12 +18,10 @@ class Held(NamedTuple):
     last: int
     approvers: set[str]
 
-    def is_approved(self) -> bool:
-        return len(self.approvers - {self.author}) >= self.approvals
-
 
 class Review:
-    def __init__(self) -> None:
+    def __init__(self, may_approve: Callable[[str], bool], has_queue: Callable[[str], bool]) -> None:
+        self.may_approve, self.has_queue = may_approve, has_queue
         self.rules: dict[str, dict[str, Any]] = {}
         self.held: dict[str, Held] = {}
         self.early: dict[str, tuple[int, set[str]]] = {}
@@ -51,14 +49,36 @@ class Review:
         body = record.body
         if "recovery" in roles or body.get("lease", "").startswith(("task:", "command:")) or "reaction" in body:
             return 0, 0
-        fitting = [rule for rule in self.rules.values() if fits(rule, record, roles)]
+        kinds = self.kinds_of(record)
+        fitting = [rule for rule in self.rules.values() if fits(rule, kinds, body, roles)]
         return max(((rule["approvals"], rule.get("epochs", 10_000)) for rule in fitting), default=(0, 0))
+
+    def kinds_of(self, record: Record) -> set[str]:
+        found = {record.kind}
+        if record.kind == "dag.part":
+            found.add("dag.submit")
+        if record.kind == "review.require" and record.body["rule"] in self.rules:
+            found.add("review.lift")
+        if record.kind == "lease.take" and not self.has_queue(record.body["lease"]):
+            found.add("lease.acquire")
+        return found
+
+    def are_enough(self, approvers: set[str], author: str, needed: int) -> bool:
+        return sum(name != author and self.may_approve(name) for name in approvers) >= needed
+
+    def bereave(self, name: str) -> None:
+        """A node's loss."""
+        for one in self.held.values():
+            one.approvers.discard(name)
+        for _, approvers in self.early.values():
+            approvers.discard(name)
+        self.early = {id_: one for id_, one in self.early.items() if one[1]}
 
     def refusal(self, record: Record, author: str, roles: set[str]) -> Verdict | None:
         """Step 6."""
         needed, _ = self.needs(record, roles)
         _, approvers = self.early.get(record.id, (0, set[str]()))
-        if not needed or len(approvers - {author}) >= needed:
+        if not needed or self.are_enough(approvers, author, needed):
             return None
         own = [one for one in self.held.values() if one.author == author]
         return no("REVIEW-5") if len(self.held) >= 1024 or len(own) >= 128 else ["held", "REVIEW-1", ""]
@@ -103,8 +123,9 @@ class Review:
             return no("REVIEW-5")
         for id_ in ids:
             if id_ in self.held:
-                self.held[id_].approvers.add(author)
-                self.come([id_] if self.held[id_].is_approved() else [], None)
+                one = self.held[id_]
+                one.approvers.add(author)
+                self.come([id_] if self.are_enough(one.approvers, one.author, one.approvals) else [], None)
             else:
                 self.early.setdefault(id_, (epoch, set()))[1].add(author)
         return yes("REVIEW-1", "approved")
@@ -129,11 +150,10 @@ def names(body: Any) -> list[str]:
     return single + [f"{body['dag']}/{task['name']}" for task in body.get("tasks", ())]
 
 
-def fits(rule: Any, record: Record, roles: set[str]) -> bool:
-    kinds = {record.kind, "dag.submit"} if record.kind == "dag.part" else {record.kind}
+def fits(rule: Any, kinds: set[str], body: Any, roles: set[str]) -> bool:
     if kinds.isdisjoint(rule["kinds"]) or not roles <= set(rule.get("roles", roles)):
         return False
-    mine = names(record.body)
+    mine = names(body)
     return "names" not in rule or any(covers(pattern, name) for pattern in rule["names"] for name in mine)
 
 
