@@ -57,8 +57,7 @@ class State:
         self.members: dict[str, Member] = {}
         self.bearers: dict[str, str] = {}
         self.leases: dict[str, Lease] = {}
-        self.work, self.reactors = Work(self.leases), Reactors()
-        self.review = Review(self.may_approve, self.has_queue)
+        self.work, self.reactors, self.review = Work(self.leases), Reactors(), Review(self.leases, self.reviewers)
 
     def last(self, log: str) -> tuple[int, str]:
         """(seq, id) of the record behind which a log goes on."""
@@ -98,12 +97,6 @@ class State:
     def let_down(self) -> None:
         down = [id_ for id_, one in self.review.held.items() if not self.may_write(one.record)]
         self.review.come(down, no("NODE-3"))
-
-    def may_approve(self, name: str) -> bool:
-        return name in self.bearers and bool(self.members[self.bearers[name]].roles & {"admin", "reviewer"})
-
-    def has_queue(self, lease: str) -> bool:
-        return lease in self.leases and bool(self.leases[lease].queue)
 
     def may_write(self, record: Record) -> bool:
         member = self.admitted(record.log)
@@ -332,6 +325,10 @@ class State:
     def writers(self) -> set[str]:
         bearers = [self.members[log] for log in self.bearers.values()]
         return {bearer.name for bearer in bearers if {"admin", "node"} & bearer.roles}
+
+    def reviewers(self) -> set[str]:
+        bearers = [self.members[log] for log in self.bearers.values()]
+        return {bearer.name for bearer in bearers if {"admin", "reviewer"} & bearer.roles}
 
     def of_review(self, record: Record, epoch: int) -> list[str]:
         member = self.members[record.log]

@@ -20,8 +20,8 @@ class Held(NamedTuple):
 
 
 class Review:
-    def __init__(self, may_approve: Callable[[str], bool], has_queue: Callable[[str], bool]) -> None:
-        self.may_approve, self.has_queue = may_approve, has_queue
+    def __init__(self, leases: dict[str, Any], reviewers: Callable[[], set[str]]) -> None:
+        self.leases, self.reviewers = leases, reviewers
         self.rules: dict[str, dict[str, Any]] = {}
         self.held: dict[str, Held] = {}
         self.early: dict[str, tuple[int, set[str]]] = {}
@@ -49,36 +49,34 @@ class Review:
         body = record.body
         if "recovery" in roles or body.get("lease", "").startswith(("task:", "command:")) or "reaction" in body:
             return 0, 0
-        kinds = self.kinds_of(record)
-        fitting = [rule for rule in self.rules.values() if fits(rule, kinds, body, roles)]
+        kinds = self.comes_under(record)
+        fitting = [rule for rule in self.rules.values() if fits(rule, kinds, record, roles)]
         return max(((rule["approvals"], rule.get("epochs", 10_000)) for rule in fitting), default=(0, 0))
 
-    def kinds_of(self, record: Record) -> set[str]:
-        found = {record.kind}
+    def comes_under(self, record: Record) -> set[str]:
+        body, kinds = record.body, {record.kind}
         if record.kind == "dag.part":
-            found.add("dag.submit")
-        if record.kind == "review.require" and record.body["rule"] in self.rules:
-            found.add("review.lift")
-        if record.kind == "lease.take" and not self.has_queue(record.body["lease"]):
-            found.add("lease.acquire")
-        return found
+            kinds.add("dag.submit")
+        if record.kind == "review.require" and body["rule"] in self.rules:
+            kinds.add("review.lift")
+        if record.kind == "lease.take" and not (body["lease"] in self.leases and self.leases[body["lease"]].queue):
+            kinds.add("lease.acquire")
+        return kinds
 
-    def are_enough(self, approvers: set[str], author: str, needed: int) -> bool:
-        return sum(name != author and self.may_approve(name) for name in approvers) >= needed
+    def count(self, approvers: set[str], author: str) -> int:
+        return len((approvers & self.reviewers()) - {author})
 
     def bereave(self, name: str) -> None:
-        """A node's loss."""
-        for one in self.held.values():
-            one.approvers.discard(name)
-        for _, approvers in self.early.values():
-            approvers.discard(name)
+        """10. A node's loss."""
+        for one in [*self.held.values(), *self.early.values()]:
+            (one.approvers if isinstance(one, Held) else one[1]).discard(name)
         self.early = {id_: one for id_, one in self.early.items() if one[1]}
 
     def refusal(self, record: Record, author: str, roles: set[str]) -> Verdict | None:
         """Step 6."""
         needed, _ = self.needs(record, roles)
         _, approvers = self.early.get(record.id, (0, set[str]()))
-        if not needed or self.are_enough(approvers, author, needed):
+        if not needed or self.count(approvers, author) >= needed:
             return None
         own = [one for one in self.held.values() if one.author == author]
         return no("REVIEW-5") if len(self.held) >= 1024 or len(own) >= 128 else ["held", "REVIEW-1", ""]
@@ -123,9 +121,9 @@ class Review:
             return no("REVIEW-5")
         for id_ in ids:
             if id_ in self.held:
+                self.held[id_].approvers.add(author)
                 one = self.held[id_]
-                one.approvers.add(author)
-                self.come([id_] if self.are_enough(one.approvers, one.author, one.approvals) else [], None)
+                self.come([id_] if self.count(one.approvers, one.author) >= one.approvals else [], None)
             else:
                 self.early.setdefault(id_, (epoch, set()))[1].add(author)
         return yes("REVIEW-1", "approved")
@@ -150,10 +148,10 @@ def names(body: Any) -> list[str]:
     return single + [f"{body['dag']}/{task['name']}" for task in body.get("tasks", ())]
 
 
-def fits(rule: Any, kinds: set[str], body: Any, roles: set[str]) -> bool:
+def fits(rule: Any, kinds: set[str], record: Record, roles: set[str]) -> bool:
     if kinds.isdisjoint(rule["kinds"]) or not roles <= set(rule.get("roles", roles)):
         return False
-    mine = names(body)
+    mine = names(record.body)
     return "names" not in rule or any(covers(pattern, name) for pattern in rule["names"] for name in mine)
 
 
