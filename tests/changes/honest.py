@@ -367,6 +367,34 @@ def _with_a_readme(scene: Scene) -> None:
     scene.add(says(scene.elm))
 
 
+# Pull requests, merged in each of the three ways that a host has.
+
+
+def _branch(scene: Scene) -> None:
+    """A commit for each of three records."""
+    for number in range(3):
+        scene.add(says(scene.elm, number))
+        scene.step()
+
+
+def _rebased(scene: Scene) -> None:
+    _branch(scene)
+    scene.steps.pop()
+
+
+def _merged(scene: Scene) -> None:
+    _branch(scene)
+    scene.merge = True
+
+
+def _mistaken(scene: Scene) -> None:
+    """A commit of the branch broke what the next one put right."""
+    scene.append(file_of(scene.elm), b"elm was here")
+    scene.step()
+    scene.files.update(scene.trunk.files)
+    scene.add(says(scene.elm))
+
+
 _ODD_TEXT = (
     "\u2028\u2029\x85\x0b\x0c\x1b[31m\u202e<img src=x onerror=alert(1)> | @oak fixes #1 [x](http://x) \U0001f333\x7f"
 )
@@ -433,6 +461,10 @@ CASES: tuple[Case, ...] = (
         lambda scene: submit(scene.elm, *(task(f"t{n}", *([f"t{n - 1}"] if n else [])) for n in range(100)), dag="big"),
     ),
     _asked("a key used once", lambda scene: says(scene.elm, once="nightly")),
+    # Merged by a host.
+    Case("merge: rebased onto the trunk", "", _rebased),
+    Case("merge: by a commit of two parents", "", _merged),
+    Case("merge: a mistake, and its end", "", _mistaken),
     # Review mode.
     _asked("what will be held", lambda scene: asks(scene.elm, "release"), start=_reviewed),
     _history("what is held", lambda trunk: trunk.seal(asks(trunk.pens["elm"], "release")), start=_reviewed),
