@@ -21,7 +21,7 @@ from tests.builder import Trunk, secret, sign
 from tests.changes import honest, hostile_seals
 from tests.changes.hostile import CASES
 from tests.changes.judges import from_genesis
-from tests.changes.scene import SPINE, Scene, asks, file_of, forked, says, value_of, working_fleet
+from tests.changes.scene import SPINE, Scene, asks, file_of, says, value_of, working_fleet
 from tests.mischief import Mischief
 
 Files = dict[str, bytes]
