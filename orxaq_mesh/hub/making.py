@@ -97,7 +97,7 @@ def adopt(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:
 
     Raises:
         Usage: this is no bare repository, or it has such a hook of its own.
-        MeshFault: disk or git is at fault.
+        MeshFault: disk or git is at fault, or the hook does not work here.
     """
     check_bare(hub, environ)
     file = hub / HOOK
@@ -113,7 +113,10 @@ def adopt(hub: Path, settings: HubSettings, environ: Mapping[str, str]) -> None:
     except OSError as error:
         raise disk_fault("write", file, error) from error
     with contextlib.suppress(MeshError):
-        Judge(hub, environ).catch_up()
+        Judge(hub, environ).catch_up()  # the snapshot; what is in its way the hook says next
+    tried = _hook(hub, environ, "mesh hub check PATH")
+    if tried.level == "bad":
+        raise MeshFault(tried.what, hint="until that is mended, this hub lets nothing in")
 
 
 def check_bare(hub: Path, environ: Mapping[str, str]) -> None:
