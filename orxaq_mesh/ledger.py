@@ -259,12 +259,18 @@ class Ledger:
     def _find_rivals(self, news: News) -> None:
         """Of the records that claim a place beneath the base: what its key signed is another's rival (law CHAIN)."""
         is_signed = self.spine.standing.is_signed
+        rivals, places = set[str](), set[tuple[str, int]]()
         for record in news.old_records:
-            if record.id not in self.spine.elsewhere and is_signed(record) and (beside := news.beside(record)):
-                self.rivals |= {record.id}
-                self._note([other for other in (record, *beside) if is_signed(other)])
-                if len(beside) > 1:
+            same = news.claims(record)
+            if len(same) == 1 or record.id in self.spine.elsewhere or not is_signed(record):
+                continue
+            rivals.add(record.id)
+            if (record.log, record.seq) not in places:
+                places.add((record.log, record.seq))
+                self._note([other for other in same.values() if is_signed(other)])
+                if len(same) > 2:
                     news.disorder.add(log_place(record.log, record.seq).file)
+        self.rivals |= rivals
 
     def _sift(self, news: News) -> None:
         """Part what no seal has taken in: into what its keys signed, and what is nobody's (law SIG)."""
@@ -286,7 +292,7 @@ class Ledger:
         loose = self.spine.loose()
         good = self.spine.standing.sound(loose) if loose else set()
         bad = [record for record in loose if record.id not in good | self.spine.elsewhere]
-        for record in (*bad, *(record for record in strange if news.beside(record))):
+        for record in (*bad, *(record for record in strange if len(news.claims(record)) > 1)):
             self.spine.records.pop(record.id, None)
             place = log_place(record.log, record.seq)
             reason = f"seq {record.seq} of {record.log} is not signed by its key"

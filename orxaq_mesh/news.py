@@ -25,6 +25,10 @@ FULL_BYTES = 1 << 20
 """An honest segment of the spine is shorter; a store reads four times as much, and what is longer it refuses."""
 
 
+MAX_TOLD = 100
+"""So many findings of one law are told of a file."""
+
+
 class FileChange(Protocol):
     """One file of two trees: its bytes before and after (`store.Change` is one)."""
 
@@ -73,6 +77,8 @@ class News:
         self.gone: set[str] = set()
         self.findings: dict[str, list[Finding]] = {}
         self._chains: dict[str, set[str]] = {}
+        self._told: dict[tuple[str, str], set[int]] = {}
+        self._places: dict[str, dict[int, dict[str, Record]]] = {}
 
     def came(self) -> set[str]:
         """The ids of all lines that are new, or may be."""
@@ -86,10 +92,18 @@ class News:
         self.bad.setdefault(path, set()).add(line)
 
     def tell(self, finding: Finding) -> None:
-        """Say what is wrong, once a line and law."""
-        told = self.findings.setdefault(finding.file, [])
-        if not any((other.law, other.line) == (finding.law, finding.line) for other in told if other.line):
-            told.append(finding)
+        """Say what is wrong, once a line and law; of one law so many times a file, for a file may be all wrong (LIVE)."""
+        told = self._told.setdefault((finding.file, finding.law), set())
+        if len(told) > MAX_TOLD or (finding.line and finding.line in told):
+            return
+        if len(told) == MAX_TOLD:
+            finding = Finding(finding.law, finding.file, 0, f"more than {MAX_TOLD} lines of this file are like that")
+        told.add(finding.line or -len(told) - 1)
+        self.findings.setdefault(finding.file, []).append(finding)
+
+    def _is_told(self, path: str, law: str) -> bool:
+        """Whether as much was said of a file and a law as ever is."""
+        return len(self._told.get((path, law), ())) > MAX_TOLD
 
     def found(self, finding: Finding, bad: bytes | None = None) -> None:
         """Note what is wrong; `bad`: a line that is to go."""
@@ -136,10 +150,14 @@ class News:
                 self.found(finding)
             if finding is not None and finding.law != "LINE":
                 continue
+            if line in self.bad.get(change.path, ()):
+                continue  # once more what was told already
             try:
                 item, here = _item(line, log, first)
             except BadLine as bad:
-                self.found(Finding(bad.law, change.path, number, bad.reason), line)
+                self.bad.setdefault(change.path, set()).add(line)
+                if not self._is_told(change.path, bad.law):
+                    self.tell(Finding(bad.law, change.path, number, bad.reason))
                 continue
             if number and here <= position:
                 reason = "out of order, or twice: lines are sorted by number and id"
@@ -173,11 +191,16 @@ class News:
         elif item.id != self._base.seal:
             self.old_seals.append(item)
 
-    def beside(self, record: Record) -> list[Record]:
-        """The other records in its file that claim the place of a record."""
-        change = self.files[log_place(record.log, record.seq).file]
-        same = {other.id: other for part in (change.old, change.new) for other in _records(part)}
-        return [other for other in same.values() if other.seq == record.seq and other.id != record.id]
+    def claims(self, record: Record) -> Mapping[str, Record]:
+        """The records in its file that claim the place of a record, by id; it is one of them."""
+        path = log_place(record.log, record.seq).file
+        places = self._places.get(path)
+        if places is None:
+            places = self._places[path] = {}
+            for part in (self.files[path].old, self.files[path].new):
+                for other in _records(part):
+                    places.setdefault(other.seq, {})[other.id] = other
+        return places[record.seq]
 
     def _chain_in(self, change: FileChange, log: str) -> set[str]:
         """The ids in a file that the base's head of a log leads back to."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -45,9 +45,19 @@ Value = dict[str, Any]
 class BadLine(ValueError):
     """These bytes are no record and no seal; the message says which law they break and how."""
 
-    def __init__(self, law: str, reason: str) -> None:
-        super().__init__(reason)
-        self.law, self.reason = law, reason
+    def __init__(self, law: str, reason: str | Callable[[], str]) -> None:
+        super().__init__()
+        self.law, self._reason = law, reason
+
+    @property
+    def reason(self) -> str:
+        """Which way; put into words only where it is asked for, for that may take longer than all else (law LIVE)."""
+        if not isinstance(self._reason, str):
+            self._reason = self._reason()
+        return self._reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Record(NamedTuple):

@@ -121,9 +121,10 @@ def review(ledger: Ledger, items: Iterable[FileChange | Flawed], unknown: Sequen
     if seals:
         findings += _wrong_digest(trial, ledger)
         told += sentences(ledger.state, trial.state, reading.judged, sealed=True)
-    if not _merges(reading, seals):
-        judged, after = _drafted(trial, new)
-        findings += [*_come_to_nothing(after, new, judged), *_not_taken(trial, new, judged), *_twice(trial, new)]
+    if loose := _loose(trial, new):
+        judged, after = _drafted(trial, loose)
+        findings += [*_come_to_nothing(after, new, judged), *_not_taken(trial, new, loose, judged)]
+        findings += _twice(trial, new, loose)
         told += sentences(trial.state, after, judged, sealed=False)
     order = sorted({*map(_shown, findings)}, key=lambda finding: (finding.file, finding.line, finding.law))
     base = ledger.state
@@ -156,8 +157,10 @@ def _parted(items: Iterable[FileChange | Flawed]) -> tuple[list[FileChange], lis
 def _new_lines(change: FileChange) -> Iterator[NewLine]:
     if parse_path(change.path) is None:
         return
+    told: set[bytes] = set()
     for number, line, finding in added_lines(change):
-        if finding is None:
+        if finding is None and line not in told:
+            told.add(line)
             yield NewLine(change.path, number, line_id(line), line)
 
 
@@ -248,13 +251,14 @@ def _notes(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange], reading
 # What a proposal would come to.
 
 
-def _merges(reading: Reading, seals: int) -> bool:
-    """Whether a change brings seals that the spine's chosen way does not have, or that lead it another way."""
-    return len(reading.seals) != seals or bool(reading.left)
+def _loose(trial: Ledger, new: _New) -> dict[str, Record]:
+    """The new records that no standing seal takes in or cites, on whatever side; the others have their verdicts."""
+    history = trial.spine.taken() | trial.spine.elsewhere | trial.spine.cited
+    return {id_: record for id_, record in new.records.items() if id_ not in history}
 
 
-def _drafted(trial: Ledger, new: _New) -> tuple[list[Judged], State]:
-    """The verdicts of the new records, if the next seal took in all that waits; and the state behind it."""
+def _drafted(trial: Ledger, loose: Container[str]) -> tuple[list[Judged], State]:
+    """The verdicts of loose records, if the next seal took in all that waits; and the state behind it."""
     if not trial.state.epoch:
         return [], trial.state
     taken = trial.sealable()
@@ -262,7 +266,7 @@ def _drafted(trial: Ledger, new: _New) -> tuple[list[Judged], State]:
         return [], trial.state
     draft = fold.draft(trial.next_state, Epoch(trial.state.seal, taken), trial.next_epoch)
     last = {item.record.id: item for item in draft.judged}  # what is held first may be judged again, in the same epoch
-    return [item for item in last.values() if item.record.id in new.records], draft.after
+    return [item for item in last.values() if item.record.id in loose], draft.after
 
 
 def _come_to_nothing(after: State, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
@@ -272,11 +276,11 @@ def _come_to_nothing(after: State, new: _New, judged: Iterable[Judged]) -> Itera
             yield Finding(verdict.rule, *new.place(record), f"{record.kind} would be {verdict.outcome}: {what}")
 
 
-def _not_taken(trial: Ledger, new: _New, judged: Iterable[Judged]) -> Iterator[Finding]:
+def _not_taken(trial: Ledger, new: _New, loose: Mapping[str, Record], judged: Iterable[Judged]) -> Iterator[Finding]:
     """New records that no seal would take in, though their key signed them: it has no standing (NODE-3)."""
-    taken = {item.record.id for item in judged} | trial.spine.cited
+    taken = {item.record.id for item in judged}
     known = members(trial.state).by_log
-    for id_, record in new.records.items():
+    for id_, record in loose.items():
         member = known.get(record.log)
         if id_ not in taken and id_ in trial.waiting and (member is None or not member.admitted):
             yield Finding("NODE-3", *new.place(record), _why_not(record, member))
@@ -288,10 +292,10 @@ def _why_not(record: Record, member: Member | None) -> str:
     return f"the key of {record.log} is {member.standing}, and no seal takes in another word of it"
 
 
-def _twice(trial: Ledger, new: _New) -> Iterator[Finding]:
+def _twice(trial: Ledger, new: _New, loose: Container[str]) -> Iterator[Finding]:
     """CHAIN: a second record that a key signed for one seq is a proof against it, and no proposal."""
     for pair in trial.proven.values():
         for record in pair:
-            if record.id in new.records.keys() - trial.spine.cited:
+            if record.id in loose:
                 reason = f"seq {record.seq} of {record.log} was signed twice: {pair[0].id[:12]} and {pair[1].id[:12]}"
                 yield Finding("CHAIN", *new.place(record), reason)

@@ -65,7 +65,7 @@ def check_record(value: Value) -> str | None:
     if known and _fits(str(kind))(value):
         return None
     if not _fits("envelope")(value):
-        raise BadLine("LINE", "no record: " + _explain("envelope", value))
+        raise BadLine("LINE", lambda: "no record: " + _explain("envelope", value))
     if not known:
         return _plain(f"kind: {kind} is unknown to these rules")
     if value["v"] != 1:
@@ -85,7 +85,7 @@ def check_seal(value: Value) -> None:
         BadLine: it is not; the message says where and what is allowed.
     """
     if not _fits("seal")(value):
-        raise BadLine("LINE", "no seal: " + _explain("seal", value))
+        raise BadLine("LINE", lambda: "no seal: " + _explain("seal", value))
 
 
 def read_record(line: bytes) -> Record:

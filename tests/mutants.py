@@ -23,6 +23,7 @@ from orxaq_mesh import (
     keys,
     kinds,
     ledger,
+    news,
     pen,
     reacting,
     record,
@@ -31,6 +32,7 @@ from orxaq_mesh import (
     standing,
     voting,
 )
+from orxaq_mesh import review as change_review
 from orxaq_mesh.inspect import hunks, patch, reviewing
 from orxaq_mesh.kinds import command, dag, graph, lease, reactor, review, shelf, work
 from orxaq_mesh.prose import answer, github, markdown
@@ -57,6 +59,7 @@ from tests import (
     test_shelf,
     test_silence,
 )
+from tests.changes import test_hostile
 from tests.sim import test_schedules
 
 
@@ -313,8 +316,10 @@ MUTANTS |= {
         graph.flaw,
         "cycle = find_cycle(known)",
         "cycle = []",
-        noticed_by=lambda: test_kinds_dag.test_DAG_3_a_cycle_is_named(
-            [{"name": "a", "needs": ["b"]}, {"name": "b", "needs": ["a"]}], "a cycle: a -> b -> a"
+        noticed_by=lambda: (
+            test_kinds_dag.test_DAG_3_a_cycle_istest_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
+                [{"name": "a", "needs": ["b"]}, {"name": "b", "needs": ["a"]}], "a cycle: a -> b -> a"
+            )
         ),
     ),
     "a cycle is accepted that comes in parts": Mutant(
@@ -534,6 +539,54 @@ MUTANTS |= {
         "list(held.approved)]",
         "[]]",
         noticed_by=test_kinds_review.test_CACHE_a_snapshot_knows_what_is_held_approved_early_and_required,
+    ),
+    "a review lets through what the fold would fence": Mutant(
+        change_review._come_to_nothing,
+        "(REFUSED, FENCED)",
+        "(REFUSED,)",
+        noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
+            "FENCE: a finish by another node"
+        ),
+    ),
+    "whatever comes beside a seal passes a review": Mutant(
+        change_review._loose,
+        "if id_ not in history",
+        "if not trial.spine.chain",
+        noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
+            "LEASE-2: beside a seal: a lease that is held"
+        ),
+    ),
+    "a review lets a revoked key speak": Mutant(
+        change_review._not_taken,
+        "id_ not in taken",
+        "False",
+        noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
+            "NODE-3: a revoked node writes"
+        ),
+    ),
+    "a review lets a seq be signed twice": Mutant(
+        change_review._twice,
+        "for pair in trial.proven.values():",
+        "for pair in ():",
+        noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
+            "CHAIN: elm signs two records for one seq"
+        ),
+    ),
+    "a review believes a seal's digest": Mutant(
+        change_review._wrong_digest,
+        "doubt is not None",
+        "False",
+        noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
+            "DIGEST: zeros for a digest"
+        ),
+    ),
+    "an empty file passes for a segment": Mutant(
+        news.News._read_file,
+        'change.new == b""',
+        "False",
+        noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
+            "RENDER: an empty file in a log"
+        ),
     ),
     "a copied shelf shares what is written to it": Mutant(
         shelf.Shelf.copy,

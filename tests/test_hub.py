@@ -227,6 +227,12 @@ def test_LIVE_what_unpacks_to_too_much_is_refused(yard: Yard, monkeypatch: pytes
     assert [finding.law for finding in judging.Judge(yard.path, os.environ).judge(asked)] == ["LIVE"]
 
 
+def test_LIVE_a_file_of_very_many_lines_is_not_read(yard: Yard) -> None:
+    path = log_place(yard.elm.log, 1).file
+    assert law_of(yard.push_trunk({path: yard.held[path] + b"\n" * 1_000_000})) == "LIVE"
+    assert law_of(yard.push_outbox(yard.elm.log, files={path: yard.held[path] + b"\n" * 1_000_000})) == "LIVE"
+
+
 def test_PREFIX_a_seal_with_the_proof_of_two_histories_passes(yard: Yard) -> None:
     one, two = (yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {"n": n}}) for n in (1, 2))
     assert passes(yard.push_outbox(yard.elm.log, one))
@@ -321,6 +327,20 @@ def test_a_newcomers_hello_lies_in_an_outbox_before_anybody_knows_it(yard: Yard)
     assert passes(yard.push_outbox(fir.log, hello, yard.event(fir)))
 
 
+def test_LIVE_strangers_cannot_fill_a_hub_with_outboxes(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fir", "ash"):
+        pen = yard.trunk.pen(name)
+        assert passes(yard.push_outbox(pen.log, pen.hello()))
+    monkeypatch.setattr(judging, "MAX_STRANGERS", 2)
+    also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(yard.store.path / "objects")}
+    judge = judging.Judge(yard.path, os.environ)
+    for name, laws in (("yew", ["LIVE"]), ("elm", [])):
+        pen = yard.elm if name == "elm" else yard.trunk.pen(name)
+        record = yard.event(pen) if name == "elm" else pen.hello()
+        move = Move(f"refs/heads/mesh-node/{pen.log}", None, yard.outbox(pen.log, record))
+        assert [finding.law for finding in judge.judge(Asked([move], also))] == laws
+
+
 def test_FENCE_a_stale_holders_record_travels(yard: Yard) -> None:
     assert passes(yard.push_outbox(yard.elm.log, stale(yard)))
 
@@ -368,6 +388,10 @@ def _secret(yard: Yard) -> Pushed:
     return yard.push_outbox(yard.elm.log, yard.event(token="ghp_" + "a1B2" * 9))
 
 
+def _nothing(yard: Yard) -> Pushed:
+    return yard.push_outbox(yard.elm.log)
+
+
 def _unordered(yard: Yard) -> Pushed:
     path = log_place(yard.elm.log, 2).file
     one, two = yard.event(n=1), yard.event(n=2)
@@ -393,6 +417,7 @@ OUTBOX_BAD: dict[str, tuple[Callable[[Yard], Pushed], str]] = {
     "a second variant of a sealed record": (_sealed_place, "CHAIN"),
     "a seal": (_sealing, "CHAIN"),
     "a credential": (_secret, "SECRET"),
+    "nothing": (_nothing, "CHAIN"),
     "lines out of order": (_unordered, "RENDER"),
     "something beside the ledger": (_junk, "RENDER"),
     "a revoked key": (_revoked, "NODE-3"),

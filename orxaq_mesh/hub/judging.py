@@ -16,21 +16,26 @@ arrives at this moment by another push or by this very one, is refused: nobody c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import orjson
 
 from orxaq_mesh import review
 from orxaq_mesh.hub import outbox
-from orxaq_mesh.hub.memory import MAX_READ_BYTES, Memory, TooMuchError, bounded
+from orxaq_mesh.hub.memory import MAX_FILE_LINES, MAX_READ_BYTES, MAX_READ_LINES, Memory, TooMuchError, bounded
 from orxaq_mesh.hub.receiving import HEADS, Asked, Move
 from orxaq_mesh.hub.settings import HubSettings, read_settings
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.record import MAX_NAME, parse_path
-from orxaq_mesh.standing import Finding
+from orxaq_mesh.standing import Finding, is_admitted
 from orxaq_mesh.store import Oid
 from orxaq_mesh.store.answers import OUTBOX, is_branch
 from orxaq_mesh.store.repository import Repository
+
+MAX_FINDINGS = 200
+MAX_STRANGERS = 256
+"""Outboxes of logs that nobody has admitted: each poll of each node reads every ref (law LIVE)."""
 
 
 class Judge:
@@ -56,9 +61,9 @@ class Judge:
         with Repository(self._hub, environ=self._environ, also=asked.objects) as repository:
             try:
                 return self._judge_all(repository, asked)
-            except TooMuchError:
-                reason = f"more than {MAX_READ_BYTES >> 20} MB of files differ; a push brings a part at a time"
-                return [Finding("LIVE", "", 0, reason)]
+            except TooMuchError as error:
+                reason = f"more differs than is ever judged: {MAX_READ_BYTES >> 20} MB, {MAX_READ_LINES} lines, {MAX_FILE_LINES} a file"
+                return [Finding("LIVE", str(error), 0, reason)]
 
     def _judge_all(self, repository: Repository, asked: Asked) -> list[Finding]:
         """The trunk first: where a hub is filled from another one, its outboxes come in the same push."""
@@ -66,7 +71,7 @@ class Judge:
         tip, found = repository.tip(HEADS + trunk), list[Finding]()
         self._memory.at(repository, tip)
         for move in sorted(asked.moves, key=lambda move: move.branch != trunk):
-            told = list(self._judge(repository, asked, move, tip))
+            told = list(islice(self._judge(repository, asked, move, tip), MAX_FINDINGS))
             if move.branch == trunk and tip is None and not told:
                 tip = move.new
             found += told
@@ -171,6 +176,13 @@ class Judge:
         before = repository.changes(move.old, move.new, only=lambda path: (parse_path(path) or ("",))[0] == log)
         ledger, was = self._memory.of(repository, tip), bounded(before) if move.old else ()
         yield from outbox.judged(ledger, log, items, was, lambda path: repository.read(tip, path))
+        if move.old is None and not is_admitted(ledger.state, log):
+            others = (ref.removeprefix(HEADS + OUTBOX) for ref in repository.refs(HEADS + OUTBOX))
+            if sum(not is_admitted(ledger.state, other) for other in others) >= MAX_STRANGERS:
+                reason = (
+                    f"{MAX_STRANGERS} outboxes wait for an admission; the hub's keeper removes those that nobody knows"
+                )
+                yield Finding("LIVE", move.ref, 0, reason)
 
 
 def is_others_secret(finding: Finding, found: review.Review) -> bool:

@@ -30,13 +30,16 @@ FILE = "snapshot.json"
 KEPT_SHARE = 8
 """A snapshot is written anew when what was read since has an eighth of its bytes: so that writing stays cheap."""
 MAX_READ_BYTES = 128 * 1024 * 1024
-"""So much of files that differ is read for one push, whatever it unpacks to."""
+MAX_READ_LINES = 500_000
+MAX_FILE_LINES = 512
+"""So much of files that differ is read for one push, whatever it unpacks to, and so many lines may be new. A segment has
+32 numbers; one of the spine has as many seals a number as there were hubs at once."""
 REMEMBERED = 3
 """Ledgers: of the tip, and of where it stood just before; there a push begins that has lost a race."""
 
 
 class TooMuchError(Exception):
-    """A push unpacks to more than is ever looked at (law LIVE)."""
+    """A push unpacks to more than is ever looked at (law LIVE). The text is the file at which that was seen."""
 
 
 class Memory:
@@ -154,9 +157,11 @@ def bounded(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
     Raises:
         TooMuchError: they are.
     """
-    size = 0
+    size = lines = 0
     for item in items:
-        size += len(item.new or b"") if isinstance(item, Change) else 0
-        if size > MAX_READ_BYTES:
-            raise TooMuchError
+        if isinstance(item, Change) and item.new:
+            count = item.new.count(b"\n") - (item.old or b"").count(b"\n")
+            size, lines = size + len(item.new), lines + max(0, count)
+            if size > MAX_READ_BYTES or lines > MAX_READ_LINES or count > MAX_FILE_LINES:
+                raise TooMuchError(item.path)
         yield item

@@ -44,6 +44,7 @@ def judged(
         )
         return
     records: dict[str, tuple[Record, str, int]] = {}
+    brings = False
     allowed = reviews(ledger.state).allowed
     for item in items:
         if isinstance(item, Flaw):
@@ -51,7 +52,10 @@ def judged(
         elif (parse_path(item.path) or ("", 0))[0] != log:
             yield from _foreign(item, log)
         else:
+            brings = True
             yield from _own(item, log, _lines(sealed(item.path)), allowed, records)
+    if not brings:
+        yield Finding("CHAIN", f"mesh-node/{log}", 0, "an outbox holds records of its node; this one holds none")
     for item in before:
         if isinstance(item, Change) and (parse_path(item.path) or ("", 0))[0] == log:
             yield from _lost(item, sealed(item.path))

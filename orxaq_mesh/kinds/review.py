@@ -76,7 +76,8 @@ RULES = (
         "REVIEW-2",
         "Nobody approves what they wrote",
         "An approval by the node that wrote one of the records it names is refused; and one that was given before its "
-        "author's record was there does not count for that record.",
+        "author's record was there does not count for that record. It counts as long as who gave it is admitted and may "
+        "approve; what a revoked node approved, and was not judged yet, it has not approved.",
         "One laptop, or one agent, must not be two pairs of eyes.",
         "elm approves elm's acquire: refused, whatever roles elm has.",
     ),
@@ -167,9 +168,24 @@ def names_of(body: Value) -> Iterator[str]:
         yield f"{body['dag']}/{task['name']}"
 
 
-def _fits(need: Need, kind: str, body: Value, roles: tuple[str, ...]) -> bool:
-    named = kind in need.kinds or (kind == "dag.part" and "dag.submit" in need.kinds)  # its tasks are the DAG's, too
-    if not named or (need.roles and not set(roles) <= set(need.roles)):
+def _meant(state: State, kind: str, body: Value) -> tuple[str, ...]:
+    """The kinds whose rules a record comes under: its own, and that of what it would bring about all the same."""
+    if kind == "dag.part":
+        return kind, "dag.submit"  # its tasks are the DAG's, too
+    if kind == "review.require" and body["rule"] in reviews(state).needs:
+        return kind, "review.lift"  # it replaces that rule
+    if kind == "lease.take" and not _has_queue(state, body["lease"]):
+        return kind, "lease.acquire"  # it passes to who takes it; else to who waits, and was approved for that
+    return (kind,)
+
+
+def _has_queue(state: State, lease: str) -> bool:
+    held = state.slices["lease"].by_name.get(lease)
+    return held is not None and bool(held.queue)
+
+
+def _fits(need: Need, kinds: tuple[str, ...], body: Value, roles: tuple[str, ...]) -> bool:
+    if set(need.kinds).isdisjoint(kinds) or (need.roles and not set(roles) <= set(need.roles)):
         return False
     return not need.names or any(_matches(need.names, name) for name in names_of(body))
 
@@ -197,7 +213,8 @@ def needed(state: State, author: node.Member | None, kind: str, body: Value) -> 
     part = reviews(state)
     if not part.needs or author is None or _exempt(body, author.roles):
         return 0, 0
-    found = [(need.approvals, need.epochs) for need in part.needs.values() if _fits(need, kind, body, author.roles)]
+    meant = _meant(state, kind, body)
+    found = [(need.approvals, need.epochs) for need in part.needs.values() if _fits(need, meant, body, author.roles)]
     return max(found, default=(0, 0))
 
 
@@ -211,14 +228,19 @@ def waits(state: State, record: Record) -> bool:
 
 
 def lacking(state: State, record: Record) -> int:
-    """How many approvals a record still lacks; one by its own author is none (REVIEW-2)."""
+    """How many approvals a record still lacks: those count that are not its author's, of who may approve (REVIEW-2)."""
     part = reviews(state)
     held = part.held.get(record.id)
     approvals, approved = (held.approvals, held.approved) if held else (_needed(state, record)[0], ())
     if not approvals:
         return 0
     author, (_, before) = node.name_of(state, record), part.given.get(record.id, (0, ()))
-    return approvals - sum(name != author for name in approved or before)
+    return approvals - sum(name != author and _may_approve(state, name) for name in approved or before)
+
+
+def _may_approve(state: State, name: str) -> bool:
+    member = node.members(state).named(name)
+    return member is not None and not node.REVIEWERS.isdisjoint(member.roles)
 
 
 def verdict_of(state: State, record: Record) -> Verdict:
@@ -426,7 +448,16 @@ def open_epoch(state: State, moment: Moment) -> None:
 
 
 def gone(state: State, node: str, moment: Moment) -> None:
-    """What a node proposed that may not write it any more is refused there and then: see `kinds`, which knows roles."""
+    """A node lost its standing: what it approved, and was not judged yet, is approved by it no more (REVIEW-2)."""
+    part = reviews(state)
+    for id_, held in part.held.items():
+        if node in held.approved:
+            part.held[id_] = held._replace(approved=tuple(name for name in held.approved if name != node))
+    for id_, (epoch, names) in list(part.given.items()):
+        if names == (node,):
+            del part.given[id_]
+        elif node in names:
+            part.given[id_] = (epoch, tuple(name for name in names if name != node))
 
 
 def propose(state: State, node: str, kind: str, wish: Value) -> Value:
@@ -465,9 +496,8 @@ def words(state: State, record: Record, verdict: Verdict) -> Words:
 def says_held(state: State, record: Record) -> Said:
     """What a held record waits for, to be put behind what it asks for; of several tasks, for which of them."""
     author = node.members(state).by_log.get(record.log)
-    needs = [
-        need for need in reviews(state).needs.values() if author and _fits(need, record.kind, record.body, author.roles)
-    ]
+    meant, all_ = _meant(state, record.kind, record.body), reviews(state).needs.values()
+    needs = [need for need in all_ if author and _fits(need, meant, record.body, author.roles)]
     facts: dict[str, str | int] = {}
     if (lacks := lacking(state, record)) > 0:
         facts["lacks"] = lacks

@@ -76,10 +76,14 @@ class Repository:
         """
         return self._reader.named(ref)
 
+    def refs(self, under: str) -> list[str]:
+        """The names of all refs below a folder of them (`refs/heads/mesh-node/`), and of that one itself."""
+        out = self._answer("for-each-ref", "--format=%(refname)", "--", under).out
+        return out.decode("utf-8", "backslashreplace").split("\n")[:-1]
+
     def stands(self, ref: str) -> bool:
         """Whether there is a ref of exactly this name, whatever its characters."""
-        found = self._run("for-each-ref", "--format=%(refname)", "--", ref) if ref.startswith("refs/") else None
-        return found is not None and ref in found.out.decode("utf-8", "backslashreplace").split("\n")
+        return ref.startswith("refs/") and ref in self.refs(ref)
 
     def is_symbolic(self, ref: str) -> bool:
         """Whether a ref is only another name of one."""

@@ -70,6 +70,10 @@ def _beside(name: str, path: str, entry: Odd) -> Case:
     return _odd("RENDER", f"beside the ledger: {name}", path, entry, node=_BESIDE)
 
 
+def _empty(scene: Scene) -> None:
+    scene.files[f"{_folder_of(scene)}/0000000033.ndjson"] = b""
+
+
 def _readme_edited(scene: Scene) -> None:
     scene.beside["README.md"] = b"# Fleet\n"
     scene.add(says(scene.elm))
@@ -206,7 +210,7 @@ CASES: tuple[Case, ...] = (
     _file("RENDER", "a segment with another ending", lambda scene: f"{_folder_of(scene)}/0000000033.json"),
     _file("RENDER", "a folder that is no log's", "ledger/nodes/elm/000000/0000000001.ndjson"),
     _file("RENDER", "a third folder of the ledger", "ledger/policies/000000/0000000001.ndjson"),
-    _file("RENDER", "an empty file", lambda scene: f"{_folder_of(scene)}/0000000033.ndjson", b""),
+    Case("RENDER: an empty file in a log", "RENDER", _empty),
     _odd("RENDER", "an empty folder", "ledger/nodes/rue-00000000", Odd(FOLDER, Objects.tree)),
     # Beside the ledger.
     _beside("a workflow", ".github/workflows/x.yml", Odd(FILE, b"on: push\n")),

@@ -18,10 +18,11 @@ from orxaq_mesh.kinds.node import members
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.review import ReadDeeper, Review, review
 from orxaq_mesh.schema import read_seal
-from orxaq_mesh.store import Change, Flaw
+from orxaq_mesh.store import Change, Flaw, flaws_only
 from orxaq_mesh.store.git import GitStore
 from orxaq_mesh.store.repository import Repository
 from tests.builder import AT, Pen, Trunk, sign
+from tests.changes.objects import AT_S
 from tests.changes.scene import SPINE
 
 _NO = (REFUSED, FENCED)
@@ -95,6 +96,24 @@ def read(ledger: Ledger, store: GitStore, base: str | None, head: str) -> tuple[
     return ledger, reading
 
 
+def left_by_healing(trunk: Trunk, store: GitStore, base: str | None, head: str) -> set[str]:
+    """The laws that the tree still breaks once the node has put right what it can, as with its next publish (RENDER).
+
+    What members signed stays, though it came to nothing: seals that do not stand, records whose predecessor is missing.
+    """
+    ledger, _ = read(trunk.ledger.fork(), store, base, head)
+    files: dict[str, bytes | None] = dict(ledger.mends)
+    for flaw in flaws_only(store.changes(base, head)):
+        files.setdefault(flaw.file, None)
+    mended = store.commit(head, files, [head], "healed", AT_S) if files else head
+    anew = Ledger(trunk.ledger.id)
+    reading = anew.read(item for item in store.changes(None, mended) if isinstance(item, Change))
+    assert not anew.mends
+    assert anew.state.epoch >= trunk.ledger.state.epoch
+    left = {flaw.law for flaw in flaws_only(store.changes(None, mended))}
+    return left | {finding.law for finding in reading.findings}
+
+
 def stranger(ledger_id: str | None, store: GitStore, head: str) -> Ledger:
     """What one who knows nothing but the ledger's id makes of a commit."""
     ledger = Ledger(ledger_id)
@@ -125,7 +144,7 @@ def _verdicts(ledger: Ledger, waited: set[str]) -> Iterator[str]:
     epoch = fold.Epoch(ledger.state.seal, taken, (), ledger.proofs())
     drafted = fold.draft(ledger.state, epoch, ledger.next_epoch).judged
     left = ledger.waiting.keys() - {record.id for run in taken.values() for record in run} - ledger.spine.cited
-    verdicts = {item.record.id: item.verdict for item in drafted}
+    verdicts = {item.record.id: item.verdict for item in drafted if item.record.id in ledger.waiting}
     for id_ in left:
         verdicts[id_], _ = kinds.judge(ledger.next_state, ledger.waiting[id_], Moment(ledger.next_epoch))
     yield from (verdict.rule for id_, verdict in verdicts.items() if id_ not in waited and verdict.outcome in _NO)
