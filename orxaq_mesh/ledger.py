@@ -342,12 +342,14 @@ class Ledger:
         """
         known = self.spine.taken() | self.spine.elsewhere | self.spine.cited if self.waiting else set()
         loose = [record for record in news.records if record.id in self.waiting and record.id not in known]
-        for log in sorted({record.log for record in loose}):
+        by_log: dict[str, list[Record]] = {}
+        for record in loose:
+            by_log.setdefault(record.log, []).append(record)
+        for log in sorted(by_log):
             led = self._led_to(log)
-            for record in loose:
-                path = log_place(log, record.seq).file
-                if record.log == log and record.id not in led and path not in news.bad:
-                    place = log_place(log, record.seq)
+            for record in by_log[log]:
+                place = log_place(log, record.seq)
+                if record.id not in led and place.file not in news.bad:
                     reason = f"seq {record.seq} of {log} hangs in the air: no sound chain leads to it"
                     news.tell(Finding("CHAIN", *place, reason))
 

@@ -282,6 +282,8 @@ def _not_taken(trial: Ledger, new: _New, loose: Mapping[str, Record], judged: It
     known = members(trial.state).by_log
     for id_, record in loose.items():
         member = known.get(record.log)
+        if member is None and record.kind == "node.hello" and record.seq == 1:
+            continue  # one of many newcomers: a later seal takes it in
         if id_ not in taken and id_ in trial.waiting and (member is None or not member.admitted):
             yield Finding("NODE-3", *new.place(record), _why_not(record, member))
 

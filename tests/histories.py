@@ -306,7 +306,6 @@ def check(state: kinds.State) -> None:
     for known in part.dags.values():
         _check_dag(items, known)
     assert set(part.offers) <= set(node.members(state).by_name)
-    check_held(state)
 
 
 def check_held(state: kinds.State) -> None:

@@ -174,6 +174,21 @@ def test_LIVE_a_record_as_full_as_can_be_takes_not_long(kind: str) -> None:
     bounded(lambda: is_read_or_bad(canonical(value)))
 
 
+def test_LIVE_a_flaw_behind_a_thousand_sound_parts_is_told_in_no_time() -> None:
+    import orjson
+
+    line = next(line for line in lines() if b'"kind":"dag.submit"' in line)
+    value = orjson.loads(line)
+    value["body"]["tasks"] = [{"name": f"t{n}", "commands": [{"name": "a", "run": ["b"] * 9}]} for n in range(600)] + [
+        {}
+    ]
+
+    begun = time.monotonic()
+    flaws = [read_record(canonical({**value, "seq": seq})).flaw for seq in range(1, 61)]
+    assert time.monotonic() - begun < LIMIT_S
+    assert set(flaws) == {"body.tasks.600: 'name' is a required property"}
+
+
 # Paths.
 
 

@@ -482,7 +482,7 @@ def test_NODE_3_an_admin_who_is_one_no_longer_keeps_what_a_node_may_ask_for_and_
     assert later(trunk, wish, approve(fir, wish)) == GRANTED
 
 
-def test_PREFIX_an_approval_stands_though_its_reviewer_is_revoked() -> None:
+def test_REVIEW_2_an_approval_ends_with_its_reviewers_standing() -> None:
     trunk = fleet()
     require(trunk, approvals=2)
     ash, fir = trunk.pens["ash"], trunk.pens["fir"]
@@ -490,8 +490,38 @@ def test_PREFIX_an_approval_stands_though_its_reviewer_is_revoked() -> None:
     early = ask(trunk.pens["elm"], "early")
     trunk.seal(approve(fir, wish, early))
     trunk.seal(trunk.oak.write("node.revoke", log=fir.log, reason="lost"))
-    assert later(trunk, wish, approve(ash, wish, early)) == GRANTED
-    assert trunk.verdict(early) == GRANTED
+    assert later(trunk, wish, approve(ash, wish, early)) is None, "a stolen key's word is no second one"
+    assert trunk.verdict(early).outcome == "held"
+    assert later(trunk, wish, approve(trunk.oak, wish, early)) == GRANTED
+
+
+def test_REVIEW_2_who_may_approve_no_longer_has_not_approved() -> None:
+    trunk = fleet()
+    require(trunk, approvals=2)
+    ash, fir = trunk.pens["ash"], trunk.pens["fir"]
+    wish = held(trunk, ask(trunk.pens["elm"]))
+    trunk.seal(approve(fir, wish))
+    trunk.seal(trunk.oak.write("node.admit", name="fir", key=fir.key.public.text, roles=["node"]))
+    assert later(trunk, wish, approve(ash, wish)) is None
+
+
+def test_REVIEW_1_a_take_from_who_is_silent_comes_under_the_same_rule_unless_somebody_waits() -> None:
+    trunk = fleet()
+    elm, ash = trunk.pens["elm"], trunk.pens["ash"]
+    trunk.seal(ask(ash, "deploy"))
+    trunk.seal(trunk.oak.write("review.require", rule="r", kinds=["lease.acquire"], approvals=1))
+    held_ = trunk.ledger.state.slices["lease"].by_name["deploy"]
+    body = {"lease": "deploy", "session": "s", "ttl_ms": 60_000, "until": 999, "token": held_.token, "last": held_.last}
+    assert trunk.verdict(elm.draft("lease.take", {**body, "watched_ms": 99_999_999})).outcome == "held"
+
+
+def test_REVIEW_1_a_rule_that_replaces_another_is_a_lifting() -> None:
+    trunk = fleet()
+    require(trunk)
+    trunk.seal(trunk.oak.write("review.require", rule="lifting", kinds=["review.lift"], approvals=1))
+    again = trunk.oak.write("review.require", rule="r", kinds=["breaker.reset"], approvals=1)
+    assert trunk.verdict(again).outcome == "held"
+    assert trunk.verdict(trunk.oak.write("review.require", rule="new", kinds=["breaker.reset"], approvals=1)).result
 
 
 @pytest.mark.parametrize("how", ["lifted", "tightened"])

@@ -11,7 +11,7 @@ from orxaq_mesh.record import Record, Seal, log_place
 from orxaq_mesh.review import Review, review
 from orxaq_mesh.schema import read_seal
 from orxaq_mesh.store import Change, Flaw
-from tests.builder import Pen, Trunk, sign
+from tests.builder import AT, Pen, Trunk, sign
 
 ASK: dict[str, Any] = {"session": "s", "ttl_ms": 60_000, "until": 99}
 
@@ -161,3 +161,21 @@ def test_REVIEW_1_a_held_record_is_judged_where_its_approval_is_sealed() -> None
         ("lease.acquire", "granted", True),
     ]
     assert trunk.verdict(fir.write("lease.acquire", lease="build", **ASK)).result == "granted"
+
+
+def test_FENCE_a_seal_beside_the_tip_hides_no_proposal() -> None:
+    trunk, elm, fir = with_two()
+    older = trunk.ledger.fork()
+    trunk.seal(trunk.oak.write("node.revoke", log=fir.log, reason="lost"))
+    own = elm.write("event.publish", topic="t", type="x", payload={})
+    older.offer([own])
+    value = older.draft_seal(elm.log, {elm.log: [own]}, AT)
+    beside = read_seal(sign(value, elm.key, trunk.ledger.id))
+    stale = elm.write("lease.renew", lease="deploy", token=1, session="s")
+    revoked = fir.write("event.publish", topic="t", type="x", payload={})
+    base = Ledger(trunk.ledger.id)
+    base.settles = False
+    base.read(Change(path, None, data) for path, data in trunk.files.items())
+    found = review(base, changes(trunk, own, stale, revoked, seals=(beside,)))
+    assert found.seals == 1
+    assert laws(found) == {"FENCE", "NODE-3"}

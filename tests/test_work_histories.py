@@ -12,7 +12,7 @@ from orxaq_mesh import fold, kinds
 from orxaq_mesh.kinds import Moment
 from orxaq_mesh.kinds.work import STEPS, Item, is_work, work
 from orxaq_mesh.record import Record
-from tests.histories import DEEDS, Play, check
+from tests.histories import DEEDS, Play, check, check_held
 
 SMALL = st.integers(0, 23)
 STEPS_OF_A_PLAY = st.lists(
@@ -34,6 +34,7 @@ def test_C20_C23_work_is_done_once_whatever_is_asked_for(steps: Steps) -> None:
         before, was_open = items_of(play.state), work(play.state).breaker.since
         record, verdict = play.step(*step)
         check(play.state)
+        check_held(play.state)
         after = items_of(play.state)
         for name, (dag, item) in before.items():
             if not STEPS[item.state] and after.get(name, ("", item))[0] == dag:

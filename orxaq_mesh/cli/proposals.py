@@ -18,6 +18,7 @@ from orxaq_mesh.cli.app import Command, Deed
 from orxaq_mesh.cli.app import app as new_app
 from orxaq_mesh.cli.call import call
 from orxaq_mesh.errors import MeshFault, Usage
+from orxaq_mesh.text import clean
 
 app = new_app()
 
@@ -29,11 +30,16 @@ Which = Annotated[
 ]
 Reason = Annotated[str | None, typer.Option(help="Why; it is recorded.", metavar="TEXT")]
 SHORT = 12
+MAX_BODY_LINE = 1 << 17
+"""A line of a ledger is at most 64 KiB, and what cannot be seen is written out."""
 
 
 @app.command(cls=Command, epilog="Example: mesh proposals")
 def proposals() -> None:
-    """List what waits for somebody's approval: held in the ledger, or proposed in its node's own branch at the hub."""
+    """List what waits for somebody's approval: held in the ledger, or proposed in its node's own branch at the hub.
+
+    With -v all that each asks for.
+    """
     found = call().mesh().proposals()
     if call().json:
         call().data({"proposals": [_value(proposal) for proposal in found]})
@@ -42,6 +48,8 @@ def proposals() -> None:
         call().note("nothing waits for an approval")
     for proposal in found:
         _show(proposal)
+        if call().verbose:
+            _show_body(proposal)
 
 
 @app.command(cls=Command, epilog="Example: mesh propose")
@@ -111,6 +119,7 @@ def _decide(kind: str, which: list[str], reason: str | None, done: str) -> None:
     if not call().json and not call().quiet:
         for proposal in found:
             _show(proposal)
+            _show_body(proposal)
     if len(found) > 64:
         raise Usage(f"{len(found)} records are too many for one record", hint="name at most 64 at a time")
     ids = [proposal.record for proposal in found]
@@ -131,6 +140,15 @@ def _show(proposal: Any) -> None:
     until = f", until epoch {proposal.until}" if proposal.until else ""
     since = f"held since epoch {proposal.epoch}" if proposal.epoch else "proposed"
     call().note(f"  {since}; {needs}{given}{until}")
+
+
+def _show_body(proposal: Any) -> None:
+    """All that a record asks for, whatever its length: what is approved is approved whole."""
+    import orjson
+
+    words = orjson.dumps(proposal.body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
+    for line in words.split("\n"):
+        call().say(f"    {clean(line, limit=MAX_BODY_LINE)}")
 
 
 def _value(proposal: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orxaq_mesh.errors import Usage
 from orxaq_mesh.kinds import HELD, Judged, Verdict, review
 from orxaq_mesh.kinds.node import members, name_of
-from orxaq_mesh.record import Record
+from orxaq_mesh.record import Record, Value
 from orxaq_mesh.saying import sentences, text
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Proposal(NamedTuple):
         lacking: how many approvals it still needs.
         approved: who gave theirs.
         text: what it would do.
+        body: what it asks for, whole: the values of its line.
         of: the id of the record that it is a part of; "" else.
     """
 
@@ -48,6 +49,7 @@ class Proposal(NamedTuple):
     lacking: int
     approved: tuple[str, ...]
     text: str
+    body: Value
     of: str
 
 
@@ -83,6 +85,7 @@ def _proposal(
         lacks,
         approved,
         text(sentence),
+        record.body,
         str(record.body["record"]) if record.kind == "dag.part" else "",
     )
 

@@ -511,7 +511,8 @@ def says_held(state: State, record: Record) -> Said:
 
 def _says_require(before: State, after: State, judged: Judged) -> Said:
     body = judged.record.body
-    facts = {"rule_name": body["rule"], "kinds": ", ".join(sorted(body["kinds"])), "approvals": body["approvals"]}
+    facts: dict[str, str | int] = {"rule_name": body["rule"], "kinds": ", ".join(sorted(body["kinds"]))}
+    facts["approvals"] = body["approvals"]
     template = "requires approval of {approvals} for {kinds}"
     if "names" in body:
         template, facts = template + ", where it is about `{names}`", {**facts, "names": ", ".join(body["names"])}
@@ -520,7 +521,13 @@ def _says_require(before: State, after: State, judged: Judged) -> Said:
         facts["roles"] = " or ".join(sorted(body["roles"]))
     if "epochs" in body:
         template, facts = template + ", and lets it wait {epochs} epochs", {**facts, "epochs": body["epochs"]}
-    return Said(template + " (review rule `{rule_name}`)", facts)
+    template += " (review rule `{rule_name}`)"
+    if (old := reviews(before).needs.get(body["rule"])) is not None:
+        template += "; in place of approval of {old_approvals} for {old_kinds}"
+        facts |= {"old_approvals": old.approvals, "old_kinds": ", ".join(sorted(old.kinds))}
+        if old.names:
+            template, facts = template + ", about `{old_names}`", {**facts, "old_names": ", ".join(old.names)}
+    return Said(template, facts)
 
 
 def _says_lift(before: State, after: State, judged: Judged) -> Said:

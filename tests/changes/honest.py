@@ -416,6 +416,7 @@ CASES: tuple[Case, ...] = (
     _asked("events of three nodes", lambda scene: [says(scene.elm), says(scene.ash), says(scene.oak)]),
     _asked("a thousand records", lambda scene: [says(scene.elm, n) for n in range(1000)]),
     _asked("a hello", lambda scene: scene.trunk.pen("rue").hello()),
+    _asked("more newcomers than a seal takes in", lambda scene: [scene.trunk.pen(f"n{n}").hello() for n in range(310)]),
     _asked(
         "an admission of who said hello",
         lambda scene: scene.oak.write("node.admit", name="yew", key=scene.yew.key.public.text, roles=["node"]),

@@ -20,6 +20,7 @@ from tests.sim.hub import FATES
 from tests.sim.judge import INSIDER
 from tests.sim.labours import Labours
 from tests.sim.node import SimNode
+from tests.sim.reviewing import Reviewing
 from tests.sim.world import Fleet, World
 
 NAMES = ("oak", "elm", "ash", "fir")
@@ -29,6 +30,8 @@ CALLS = 0.2
 """How many turns a caller has."""
 WORKING = (7, 8, 9)
 """The last digits of the seeds that are with work."""
+REVIEWED = (6,)
+"""The last digits of the seeds that are with reviews."""
 
 WEATHER = {
     "push": 4,
@@ -69,6 +72,7 @@ class Settings(NamedTuple):
     trouble: float = 0.1
     real: bool = False
     work: bool = False
+    reviewed: bool = False
 
     @classmethod
     def of(cls, seed: int, steps: int = 300) -> Settings:
@@ -78,7 +82,8 @@ class Settings(NamedTuple):
         nodes, insider, trouble = dice.choice((2, 3, 3, 4)), dice.random() < 0.25, dice.choice((0.1, 0.2, 0.4))
         if dice.random() < 0.6:
             weather -= FORKS
-        return cls(seed, steps, nodes, insider, weather, trouble, work=seed % 10 in WORKING)
+        last = seed % 10
+        return cls(seed, steps, nodes, insider, weather, trouble, work=last in WORKING, reviewed=last in REVIEWED)
 
     def line(self) -> str:
         """The schedule's first line."""
@@ -112,7 +117,8 @@ class Chance:
             "damage": self._damage,
         }
         self.labours = Labours(world, self.dice) if settings.work else None
-        self.calls = 2 * CALLS if settings.work else CALLS
+        self.reviewing = Reviewing(world, self.dice) if settings.reviewed else None
+        self.calls = 2 * CALLS if settings.work or settings.reviewed else CALLS
         self.lasting = sorted(self.faults.keys() & settings.weather)
 
     def line(self) -> str:
@@ -208,6 +214,8 @@ class Chance:
             return self.labours.works(session)
         if session.asking:
             return f"leave {who}" if dice.random() < 0.05 else None
+        if self.reviewing is not None and dice.random() < 0.6:
+            return self.reviewing.line(session)
         if self.labours is not None and dice.random() < 0.5:
             return self.labours.orders(session)
         if session.lease:

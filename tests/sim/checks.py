@@ -132,8 +132,8 @@ class Checks:
 
     def answered(self, node: SimNode, intent: str, answer: Answer, session: str) -> None:
         """10, 12: what a caller is told is what the ledger says."""
-        if answer.record is None or answer.error is not None:
-            return
+        if answer.record is None or answer.error is not None or answer.verdict == "held":
+            return  # what is held may lie in its outbox only, and is judged another time
         if "withdrawn" not in answer.facts and answer.result not in ("waits", "withdrawn"):
             self.told[f"{node.name} {intent}"] = Told(intent, answer)
             self._stands(intent, answer)

@@ -78,7 +78,7 @@ class Members:
         return self._ask(node, "node.hello", {"name": name, "key": node.secret.public.text})
 
     def admit(self, node: SimNode, admin: str, role: str = "node") -> bool:
-        wish = {"name": node.who, "key": node.secret.public.text, "roles": [role]}
+        wish = {"name": node.who, "key": node.secret.public.text, "roles": role.split(",")}
         if not self._ask(self.world.nodes[admin], "node.admit", wish):
             return False
         if not any(session.node == node.name and session.name != DESK for session in self._sessions()):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.work import is_work
-from tests.sim import finishing
+from tests.sim import finishing, reviewing
 from tests.sim.hub import TRUNK
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def heal(world: World) -> None:
     if world.forked:
         _until(world, dice, _come_together(world), "the hubs do not come together")
     _until(world, dice, lambda: finishing.is_done(world), "work is left")
+    _until(world, dice, lambda: reviewing.is_done(world), "something is held for ever")
     finishing.go_home(world)
     _until(world, dice, lambda: not _waiting(world, "sound"), "an answer is missing")
     _everybody_gets_everything(world, dice)
@@ -199,4 +200,4 @@ def _at_rest(world: World) -> bool:
     sound = [node for node in world.nodes.values() if node.sound()]
     if any(node.engine.trunk != world.hub.branches[TRUNK] for node in sound):
         return False
-    return not any(node.engine.broken or node.engine.pen.pending or node.engine.intents for node in sound)
+    return not any(node.engine.broken or node.engine.unsettled or node.engine.intents for node in sound)

@@ -16,6 +16,7 @@ from orxaq_mesh.kinds import Verdict
 from orxaq_mesh.kinds.work import is_work
 from orxaq_mesh.record import Record, Value
 from tests.linear import Asked, check, from_simulator
+from tests.sim.orders import GATES
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -49,6 +50,9 @@ class History:
 
     def is_told(self, intent: Intent, answer: Answer) -> None:
         if intent.id not in self.asked:
+            return
+        if answer.verdict == "held":  # it may take effect later, and then nobody is told
+            del self.asked[intent.id]
             return
         self.asked[intent.id] = self.asked[intent.id]._replace(returned=self.tick(), told=answer)
         if answer.record is not None and answer.error is None and not answer.facts.get("withdrawn"):
@@ -112,6 +116,6 @@ class History:
 
 
 def _is_of_work(wish: Value) -> bool:
-    """Whether a wish is about a claim, which ends by a finish, and not by what leases know alone."""
+    """Whether a wish is about a claim, which ends by a finish, or about what others approve: not by what leases know alone."""
     name = (wish.get("under") or wish).get("lease", "")
-    return name == ANY_WORK or is_work(name)
+    return name == ANY_WORK or is_work(name) or name in GATES

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import orjson
 
 from orxaq_mesh import fold, kinds
-from orxaq_mesh.kinds import Moment, State, Verdict
+from orxaq_mesh.kinds import Moment, State, Verdict, review
 from orxaq_mesh.kinds.lease import leases
 from orxaq_mesh.kinds.node import members
 from orxaq_mesh.kinds.work import is_work
@@ -42,6 +42,8 @@ class Shadow(NamedTuple):
         once: (node, idempotency key) of every effective record that has one.
         heads: log -> (seq, id) of its newest sealed record.
         taken: the records that this seal took in.
+        waits, approved: held record -> the approvals that it needs; (record, node) of every approval.
+        turned: the records that were held before and had their turn under this seal.
     """
 
     parent: str
@@ -52,9 +54,12 @@ class Shadow(NamedTuple):
     once: frozenset[tuple[str, str]]
     heads: dict[str, tuple[int, str]]
     taken: tuple[Record, ...]
+    waits: dict[str, int]
+    approved: frozenset[tuple[str, str]]
+    turned: tuple[str, ...]
 
 
-GENESIS = Shadow("", 0, frozenset(), {}, frozenset(), frozenset(), {}, ())
+GENESIS = Shadow("", 0, frozenset(), {}, frozenset(), frozenset(), {}, (), {}, frozenset(), ())
 
 
 class Judge:
@@ -65,7 +70,7 @@ class Judge:
         judged: (record, seal) -> its verdict there; `ever`: record -> every verdict that it had on some side.
         grants: (lease, token, seal) -> its one holder; `granted`: the same without seals.
         overruled: (lease, token) that was ended over its holder's head, who may believe in it for a ttl more (law TIME).
-        under: how many records that act under a lease took effect.
+        under, held: how many records that act under a lease took effect, and how many were held.
     """
 
     def __init__(self, laws: Laws, note: Callable[[str], None], history: History, labour: Labour) -> None:
@@ -76,22 +81,29 @@ class Judge:
         self.grants: dict[tuple[str, int, str], tuple[str, str]] = {}
         self.granted: set[tuple[str, int, str, str]] = set()
         self.overruled: set[tuple[str, int]] = set()
-        self.under = 0
+        self.under = self.held = 0
         self._seal = ""
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Every record that is applied within passes by here."""
-        real = kinds.apply
+        real, turns = kinds.apply, kinds.judged_again
 
         def applied(state: State, record: Record, moment: Moment) -> Verdict:
             return self._applied(real, state, record, moment)
 
-        kinds.apply = applied
+        def again(state: State, moment: Moment) -> Iterator[tuple[Record, Verdict]]:
+            for record, verdict in turns(state, moment):
+                if moment.seal != self._seal:
+                    self._epoch_begins(state, moment)
+                self._ends(record, moment, verdict)
+                yield record, verdict
+
+        kinds.apply, kinds.judged_again = applied, again
         try:
             yield
         finally:
-            kinds.apply = real
+            kinds.apply, kinds.judged_again = real, turns
             self._epoch_ends()
 
     def back(self, seal: str) -> Iterator[str]:
@@ -114,15 +126,20 @@ class Judge:
         if moment.seal != self._seal:
             self._epoch_begins(state, moment)
         self._passed(state)
-        self._follows(state, record)
+        again = review.is_being_judged(state, record)
+        if not again:
+            self._follows(state, record)
         signer = members(state).by_log.get(record.log)
         name = signer.name if signer else ""
         idle = kinds.judge(state, record, moment)[1] is None
+        needed, _ = review.needed(state, signer, record.kind, record.body) if record.flaw is None else (0, 0)
         before, work_before = deeds(state) if idle else b"", pieces(state)
         verdict = real(state, record, moment)
         self.labour.judged(work_before, state, record, moment, verdict)
         self.laws.hold(not idle or deeds(state) == before, 18, f"{record.kind} came to {verdict} and changed the state")
-        self._same(record, moment, verdict)
+        self._is_reviewed(state, record, verdict, name, self._waits.get(record.id, 0) if again else needed)
+        if not again:
+            self._same(record, moment, verdict)
         if verdict.outcome == "applied":
             self.history.took_effect(record, verdict, name, moment.epoch)
             self._took_effect(record, verdict, name)
@@ -131,11 +148,29 @@ class Judge:
         self._passed(state, record)
         return verdict
 
-    def _same(self, record: Record, moment: Moment, verdict: Verdict) -> None:
+    def _is_reviewed(self, state: State, record: Record, verdict: Verdict, name: str, needed: int) -> None:
+        """Held: counted from the approvals alone."""
+        if verdict.outcome == "held":
+            self._waits[record.id] = review.reviews(state).held[record.id].approvals
+            self.held += 1
+        if record.kind == "review.approve" and verdict.outcome == "applied":
+            self._approved |= {(id_, name) for id_ in record.body["records"]}
+        others = {by for id_, by in self._approved if id_ == record.id and by != name}
+        enough = len(others) >= needed or verdict.outcome != "applied"
+        self.laws.hold(enough, "held", f"{record.kind} of {name} took effect with {others} for {needed}")
+
+    def _ends(self, record: Record, moment: Moment, verdict: Verdict) -> None:
+        """A held record has its turn, once."""
+        self.laws.hold(self._waits.pop(record.id, 0), "held", f"{record.kind} has a turn, and is not held")
+        self.laws.hold(verdict.outcome != "held", "held", f"{record.kind} is held twice")
+        self._same(record, moment, verdict, "again")
+        self._turned.append(record.id)
+
+    def _same(self, record: Record, moment: Moment, verdict: Verdict, again: str = "") -> None:
         """23: under one seal a record has one verdict, whoever reads it when."""
-        known = self.judged.get((record.id, moment.seal))
+        known = self.judged.get((record.id + again, moment.seal))
         if known is None:
-            self.judged[record.id, moment.seal] = verdict
+            self.judged[record.id + again, moment.seal] = verdict
             self.ever.setdefault(record.id, set()).add(verdict)
             self.note(f"  epoch {moment.epoch}: {record.log} {record.seq} {record.kind}: {' '.join(verdict)}")
         self.laws.hold(known in (None, verdict), 23, f"{record.kind} under {moment.seal[:12]}: {known}, then {verdict}")
@@ -145,6 +180,7 @@ class Judge:
         past = self.shadows[state.seal]
         self._seal, self._parent, self._revoked, self._once = moment.seal, state.seal, past.revoked, past.once
         self._holdings, self._heads, self._taken = dict(past.holdings), dict(past.heads), list[Record]()
+        self._waits, self._approved, self._turned = dict(past.waits), past.approved, list[str]()
         suspended = {member.log for member in members(state).by_log.values() if member.standing == "suspended"}
         self._revoked |= suspended
         self._count_voters(state)
@@ -157,7 +193,8 @@ class Judge:
         if not self._seal:
             return
         parts = (self._voters, self._holdings, self._revoked, self._once, self._heads, tuple(self._taken))
-        self.shadows[self._seal] = Shadow(self._parent, self.shadows[self._parent].depth + 1, *parts)
+        reviews = (self._waits, self._approved, tuple(self._turned))
+        self.shadows[self._seal] = Shadow(self._parent, self.shadows[self._parent].depth + 1, *parts, *reviews)
         self._seal = ""
 
     def _follows(self, state: State, record: Record) -> None:
@@ -223,7 +260,11 @@ class Judge:
 
 
 def deeds(state: State) -> bytes:
-    """All that is in a state, but what is noted of whoever wrote a record: the newest seal it had seen, and when."""
+    """All that is in a state, but what is noted of whoever wrote a record: the newest seal it had seen, and when.
+
+    And but the approvals that came before their records: those of a record are forgotten with its verdict.
+    """
     value: Value = fold.to_value(state)
+    value["slices"]["review"].pop("given")
     value["slices"] = {**value["slices"], "node": [[*row[:6], *row[7:-1]] for row in value["slices"]["node"]]}
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

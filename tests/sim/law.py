@@ -48,6 +48,10 @@ INVARIANTS: dict[int | str, tuple[str, str]] = {
         "a node that found its ledger broken pushes nothing, and no node finds it broken without cause",
     ),
     "answer": ("PUSH", "a caller is told once, and what the ledger says"),
+    "held": (
+        "REVIEW-1",
+        "what is held has no effect before enough others approved it, is judged once more at most, and ends",
+    ),
     "outside": ("TASK-6", "what ran twice outside did so for a reason that the ledger tells, and counts once"),
     "starve": ("WORK-2", "in a calm fleet no worker is idle for longer than the bound while it may claim something"),
     "calm": ("LIVE", "a step that does nothing is not due again at once, and no step raises"),

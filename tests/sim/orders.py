@@ -12,6 +12,9 @@ Knows not: who does the work (`workers`), what must come of it (`labour`).
     order elm/1 open | reset          the breaker
     order elm/1 beat 3                an event that the reactor answers, if there is one
     order elm/1 mapping 2             the reactor's next version
+    order oak/1 require r0 2 20 lease.acquire gate*      such records wait for two approvals, 20 epochs at most
+    order oak/1 lift r0
+    order ash/1 approve 5f0c...,77ab... | reject 5f0c...
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from orxaq_mesh.record import Value
 CAPABILITIES = ("build", "test")
 DAGS = ("d0", "d1")
 COMMAND = "scale"
+GATES = ("gate-a", "gate-b")
+"""The leases and topics that rules of reviews are about; what everybody must get in the end is never held."""
 _STEPS = ("before", "commands", "after", "rollback")
 
 
@@ -54,6 +59,18 @@ def order(what: str, words: tuple[str, ...]) -> tuple[str, Value]:
             return "event.publish", {"topic": "heartbeat", "type": "changed", "payload": {"n": int(number)}}
         case ["mapping", version]:
             return "reactor.publish", {"reactor": "answers", "version": int(version), "rules": _RULES}
+    return _of_reviews(what, words)
+
+
+def _of_reviews(what: str, words: tuple[str, ...]) -> tuple[str, Value]:
+    match what, *words:
+        case ["require", rule, approvals, epochs, kinds, names]:
+            limits = {"approvals": int(approvals), "epochs": int(epochs)}
+            return "review.require", {"rule": rule, "kinds": kinds.split(","), "names": names.split(","), **limits}
+        case ["lift", rule]:
+            return "review.lift", {"rule": rule}
+        case [("approve" | "reject") as verb, ids]:
+            return f"review.{verb}", {"records": ids.split(",")}
     raise ValueError(f"nobody orders {what} {words}")
 
 

@@ -57,6 +57,7 @@ class Report:
                 "records": state.records,
                 "grants": len(world.judge.grants),
                 "commands under a lease": world.judge.under,
+                "records held for an approval": world.judge.held,
                 "answers found again at the end": world.told,
             }
         )

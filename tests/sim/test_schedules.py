@@ -30,6 +30,16 @@ def test_TASK_6_COMMAND_3_REACTOR_2_hold_while_a_fleet_works_and_fails() -> None
     assert outside["runs outside"] > 20
 
 
+def test_REVIEW_1_holds_while_some_ask_and_others_approve_reject_and_fail() -> None:
+    held, ends = 0, Counter[str]()
+    for seed in range(18):
+        world = run(Settings.of(seed, 150)._replace(reviewed=True))
+        held += world.judge.held
+        ends.update(verdict.rule for (record, _), verdict in world.judge.judged.items() if record.endswith("again"))
+    assert held > 10
+    assert {"LEASE-7", "REVIEW-4", "UNTIL"} <= set(ends), ends
+
+
 def test_WORK_2_in_a_calm_fleet_nobody_is_idle_for_longer_than_the_bound_beside_ready_work() -> None:
     checked, longest_ms = 0, 0
     for seed in range(3, 8):

@@ -130,6 +130,8 @@ class View:
 
     def _take(self, reading: Reading) -> None:
         """What is on the chosen spine now, and what stood anywhere."""
+        for turned in [id_ for seal in reading.left for id_ in self.judge.shadows[seal.id].turned]:
+            self.verdicts[turned] = Verdict("held", "REVIEW-1")  # unless it is taken in by one of these, too
         for seal in reading.left:
             for record in self.judge.shadows[seal.id].taken:
                 self.verdicts.pop(record.id, None)

@@ -57,7 +57,7 @@ class State:
         self.members: dict[str, Member] = {}
         self.bearers: dict[str, str] = {}
         self.leases: dict[str, Lease] = {}
-        self.work, self.reactors, self.review = Work(self.leases), Reactors(), Review()
+        self.work, self.reactors, self.review = Work(self.leases), Reactors(), Review(self.leases, self.reviewers)
 
     def last(self, log: str) -> tuple[int, str]:
         """(seq, id) of the record behind which a log goes on."""
@@ -195,6 +195,7 @@ class State:
 
     def bereave(self, name: str, epoch: int) -> None:
         self.work.bereave(name)
+        self.review.bereave(name)
         for lease_name, lease in list(self.leases.items()):
             lease.queue = [place for place in lease.queue if place["node"] != name]
             if lease.holder == name:
@@ -324,6 +325,10 @@ class State:
     def writers(self) -> set[str]:
         bearers = [self.members[log] for log in self.bearers.values()]
         return {bearer.name for bearer in bearers if {"admin", "node"} & bearer.roles}
+
+    def reviewers(self) -> set[str]:
+        bearers = [self.members[log] for log in self.bearers.values()]
+        return {bearer.name for bearer in bearers if {"admin", "reviewer"} & bearer.roles}
 
     def of_review(self, record: Record, epoch: int) -> list[str]:
         member = self.members[record.log]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lines import Record
@@ -18,12 +18,10 @@ class Held(NamedTuple):
     last: int
     approvers: set[str]
 
-    def is_approved(self) -> bool:
-        return len(self.approvers - {self.author}) >= self.approvals
-
 
 class Review:
-    def __init__(self) -> None:
+    def __init__(self, leases: dict[str, Any], reviewers: Callable[[], set[str]]) -> None:
+        self.leases, self.reviewers = leases, reviewers
         self.rules: dict[str, dict[str, Any]] = {}
         self.held: dict[str, Held] = {}
         self.early: dict[str, tuple[int, set[str]]] = {}
@@ -51,14 +49,34 @@ class Review:
         body = record.body
         if "recovery" in roles or body.get("lease", "").startswith(("task:", "command:")) or "reaction" in body:
             return 0, 0
-        fitting = [rule for rule in self.rules.values() if fits(rule, record, roles)]
+        kinds = self.comes_under(record)
+        fitting = [rule for rule in self.rules.values() if fits(rule, kinds, record, roles)]
         return max(((rule["approvals"], rule.get("epochs", 10_000)) for rule in fitting), default=(0, 0))
+
+    def comes_under(self, record: Record) -> set[str]:
+        body, kinds = record.body, {record.kind}
+        if record.kind == "dag.part":
+            kinds.add("dag.submit")
+        if record.kind == "review.require" and body["rule"] in self.rules:
+            kinds.add("review.lift")
+        if record.kind == "lease.take" and not (body["lease"] in self.leases and self.leases[body["lease"]].queue):
+            kinds.add("lease.acquire")
+        return kinds
+
+    def count(self, approvers: set[str], author: str) -> int:
+        return len((approvers & self.reviewers()) - {author})
+
+    def bereave(self, name: str) -> None:
+        """10. A node's loss."""
+        for one in [*self.held.values(), *self.early.values()]:
+            (one.approvers if isinstance(one, Held) else one[1]).discard(name)
+        self.early = {id_: one for id_, one in self.early.items() if one[1]}
 
     def refusal(self, record: Record, author: str, roles: set[str]) -> Verdict | None:
         """Step 6."""
         needed, _ = self.needs(record, roles)
         _, approvers = self.early.get(record.id, (0, set[str]()))
-        if not needed or len(approvers - {author}) >= needed:
+        if not needed or self.count(approvers, author) >= needed:
             return None
         own = [one for one in self.held.values() if one.author == author]
         return no("REVIEW-5") if len(self.held) >= 1024 or len(own) >= 128 else ["held", "REVIEW-1", ""]
@@ -104,7 +122,8 @@ class Review:
         for id_ in ids:
             if id_ in self.held:
                 self.held[id_].approvers.add(author)
-                self.come([id_] if self.held[id_].is_approved() else [], None)
+                one = self.held[id_]
+                self.come([id_] if self.count(one.approvers, one.author) >= one.approvals else [], None)
             else:
                 self.early.setdefault(id_, (epoch, set()))[1].add(author)
         return yes("REVIEW-1", "approved")
@@ -129,8 +148,7 @@ def names(body: Any) -> list[str]:
     return single + [f"{body['dag']}/{task['name']}" for task in body.get("tasks", ())]
 
 
-def fits(rule: Any, record: Record, roles: set[str]) -> bool:
-    kinds = {record.kind, "dag.submit"} if record.kind == "dag.part" else {record.kind}
+def fits(rule: Any, kinds: set[str], record: Record, roles: set[str]) -> bool:
     if kinds.isdisjoint(rule["kinds"]) or not roles <= set(rule.get("roles", roles)):
         return False
     mine = names(record.body)
