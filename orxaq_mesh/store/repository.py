@@ -77,18 +77,25 @@ class Repository:
         """
         return self._reader.named(ref)
 
-    def refs(self, under: str) -> list[str]:
-        """The names of all refs below a folder of them (`refs/heads/mesh-node/`), and of that one itself."""
-        out = self._answer("for-each-ref", "--format=%(refname)", "--", under).out
-        return out.decode("utf-8", "backslashreplace").split("\n")[:-1]
-
-    def stands(self, ref: str) -> bool:
-        """Whether there is a ref of exactly this name, whatever its characters."""
-        return ref.startswith("refs/") and ref in self.refs(ref)
+    def refs(self, under: str = "refs/") -> dict[str, str]:
+        """All refs below a folder of them (`refs/heads/mesh-node/`) by name, and of which ref each is another name."""
+        out = self._answer("for-each-ref", "--format=%(refname) %(symref)", "--", under).out
+        lines = out.decode("utf-8", "backslashreplace").split("\n")[:-1]
+        return {name: target for name, _, target in (line.partition(" ") for line in lines)}
 
     def is_symbolic(self, ref: str) -> bool:
-        """Whether a ref is only another name of one."""
-        return self._run("symbolic-ref", "--quiet", "--", ref).code == 0
+        """Whether a ref is only another name of one, also of one that is not there; mostly without a process of its own.
+
+        Args:
+            ref: a sound name (`refs/heads/mesh`).
+        """
+        if (self.git_dir / "reftable").exists():
+            return self._answer("symbolic-ref", "--quiet", ref).code == 0
+        file = self.git_dir / ref
+        try:
+            return file.is_symlink() or file.read_bytes().startswith(b"ref:")
+        except OSError:
+            return False  # packed, or not there
 
     def has(self, oid: Oid) -> bool:
         """Whether this commit is here."""
