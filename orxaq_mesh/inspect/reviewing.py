@@ -105,7 +105,8 @@ def of_patch(repository: Repository, base: Oid, data: bytes, asked: Asked) -> Re
     """
     found = read_patch(data, lambda path: repository.read(base, path))
     moved = [f"{len(found.moved)} files were changed since the patch was made: its lines are put in one by one"]
-    return _judged(repository, base, asked, _Change(found.changes, (), moved * bool(found.moved), found.findings))
+    items = list(_bounded(found.changes))
+    return _judged(repository, base, asked, _Change(items, (), moved * bool(found.moved), found.findings))
 
 
 def _judged(repository: Repository, base: Oid, asked: Asked, change: _Change) -> Review:
