@@ -152,6 +152,14 @@ def test_QUIET_no_text_of_a_ledger_becomes_a_command(text: str) -> None:
     assert all(one.isprintable() for one in said)
 
 
+def test_QUIET_the_runner_finds_no_command_of_its_older_form_in_any_line() -> None:
+    """It looks for `##[` anywhere in a line."""
+    text = "a ##[stop-commands]x ###[add-mask]e"
+    said = [*log(found(SIG._replace(reason=text, file=text), unknown=(text,), said=1, words=text))]
+    assert sum("stop-commands" in one for one in said) == 5
+    assert not any("##[" in one for one in said)
+
+
 def test_QUIET_the_page_of_a_hostile_review_says_the_words_and_no_more() -> None:
     text = "<img src=x onerror=alert(1)> @ann #1 [x](http://x.com)"
     html = render(markdown(found(SIG._replace(reason=text, file=text), unknown=(text,), said=1, words=text)))
