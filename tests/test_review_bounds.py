@@ -216,7 +216,9 @@ def test_CLOSED_a_partial_clone_is_judged_neither_good_nor_bad(pulls: Pulls, tmp
     pulls.git("config", "uploadpack.allowFilter", "true")
     part = tmp_path / "part.git"
     plain_git("clone", "--quiet", "--bare", "--filter=blob:none", f"file://{pulls.folder}", str(part))
-    done = pulls.mesh("review", "mesh..topic", "--repo", str(part))
-    assert (done.code, done.out) == (5, "")
-    first = done.err.split("\n")[0]
-    assert "cannot be judged: objects are not here (a partial clone)" in first
+    patch = pulls.git("diff", "mesh", "topic").encode() + b"\n"
+    for words, feed in ((["mesh..topic"], b""), (["-", "--base", "mesh"], patch)):
+        done = pulls.mesh("review", *words, "--repo", str(part), feed=feed)
+        assert (done.code, done.out) == (5, "")
+        first = done.err.split("\n")[0]
+        assert "cannot be judged: objects are not here (a partial clone)" in first

@@ -10,6 +10,7 @@ Laws: QUIET, nothing is checked out, run or written in the repository. CACHE, a 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -80,12 +81,32 @@ def of_commits(repository: Repository, base: Oid, head: Oid, asked: Asked) -> Re
         Unreachable: objects are missing, for not all were cloned.
         MeshFault: objects are missing.
     """
-    try:
+    with _all_of(repository):
         change = _between(repository, base, head)
         brought = repository.brought(base, head)
         unknown = [*change.unknown, *filter(None, [brought.unknown])]
         whole = change._replace(items=[*change.items, *brought.flaws], unknown=unknown)
         return _judged(repository, base, asked, whole)
+
+
+def of_patch(repository: Repository, base: Oid, data: bytes, asked: Asked) -> Review:
+    """What a patch would do to a base.
+
+    Raises:
+        Usage: it is no patch, or larger than any that is read. As `of_commits`, too.
+    """
+    with _all_of(repository):
+        found = read_patch(data, lambda path: repository.read(base, path))
+        moved = [f"{len(found.moved)} files were changed since the patch was made: its lines are put in one by one"]
+        items = list(_bounded(found.changes))
+        return _judged(repository, base, asked, _Change(items, (), moved * bool(found.moved), found.findings))
+
+
+@contextlib.contextmanager
+def _all_of(repository: Repository) -> Iterator[None]:
+    """CLOSED: what was left out when the repository was cloned is not known; that is no fault, and no yes."""
+    try:
+        yield
     except (Usage, InvalidLedger):
         raise
     except MeshFault as error:
@@ -95,18 +116,6 @@ def of_commits(repository: Repository, base: Oid, head: Oid, asked: Asked) -> Re
         raise Unreachable(
             what, hint="git fetch --refetch --filter=blob:limit=4m, or review in a whole clone"
         ) from error
-
-
-def of_patch(repository: Repository, base: Oid, data: bytes, asked: Asked) -> Review:
-    """What a patch would do to a base.
-
-    Raises:
-        Usage: it is no patch, or larger than any that is read. As `of_commits`, too.
-    """
-    found = read_patch(data, lambda path: repository.read(base, path))
-    moved = [f"{len(found.moved)} files were changed since the patch was made: its lines are put in one by one"]
-    items = list(_bounded(found.changes))
-    return _judged(repository, base, asked, _Change(items, (), moved * bool(found.moved), found.findings))
 
 
 def _judged(repository: Repository, base: Oid, asked: Asked, change: _Change) -> Review:
