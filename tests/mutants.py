@@ -565,7 +565,7 @@ MUTANTS |= {
     "whatever comes beside a seal passes a review": Mutant(
         change_review._loose,
         "if id_ not in history",
-        "if not trial.spine.chain",
+        "if not any(new.is_seal(line) for line in new.lines.values())",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
             "LEASE-2: beside a seal: a lease that is held"
         ),
