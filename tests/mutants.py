@@ -10,6 +10,7 @@ import __future__
 import contextlib
 import inspect
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ from orxaq_mesh import (
     voting,
 )
 from orxaq_mesh import review as change_review
+from orxaq_mesh.hub import judging, receiving
 from orxaq_mesh.inspect import hunks, patch, reviewing
 from orxaq_mesh.kinds import command, dag, graph, lease, reactor, review, shelf, work
 from orxaq_mesh.prose import answer, github, markdown
@@ -43,6 +45,7 @@ from tests import (
     test_engine_work,
     test_fold,
     test_fork_choice,
+    test_hub,
     test_kinds_command,
     test_kinds_dag,
     test_kinds_event,
@@ -565,7 +568,7 @@ MUTANTS |= {
     "whatever comes beside a seal passes a review": Mutant(
         change_review._loose,
         "if id_ not in history",
-        "if not any(new.is_seal(line) for line in new.lines.values())",
+        "if not any(map(new.is_seal, new.lines.values()))",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
             "LEASE-2: beside a seal: a lease that is held"
         ),
@@ -662,7 +665,37 @@ MUTANTS |= {
         "False",
         noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding("an executable"),
     ),
+    "a hub lets a push name a ref twice": Mutant(
+        judging.Judge._judge_all,
+        "if refs.count(ref) > 1",
+        "if False",
+        noticed_by=lambda: in_a_folder(test_hub.test_PUSH_a_ref_is_named_once_in_a_push),
+    ),
+    "a hub judges from a commit that only this push brings": Mutant(
+        judging.Judge._judge,
+        "not self._is_here(repository, move.ref, move.old)",
+        "False",
+        noticed_by=lambda: in_a_folder(test_hub.test_PUSH_nothing_begins_where_the_push_itself_ends),
+    ),
+    "a hub judges a push by its beginning": Mutant(
+        receiving.parse,
+        "len(feed) > MAX_FEED or",
+        "False or",
+        noticed_by=test_hub.test_CLOSED_no_push_is_judged_by_its_beginning,
+    ),
+    "a hub passes a torn last line by": Mutant(
+        receiving.parse,
+        r'(feed and not feed.endswith(b"\n"))',
+        "False",
+        noticed_by=test_hub.test_CLOSED_no_push_is_judged_by_its_beginning,
+    ),
 }
+
+
+def in_a_folder(test: Callable[[Path], None]) -> None:
+    """Run a test that wants an empty folder."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        test(Path(folder))
 
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "mutants.md"
