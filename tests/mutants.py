@@ -10,6 +10,7 @@ import __future__
 import contextlib
 import inspect
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ from orxaq_mesh import (
     voting,
 )
 from orxaq_mesh import review as change_review
+from orxaq_mesh.hub import judging, receiving
 from orxaq_mesh.inspect import hunks, patch, reviewing
 from orxaq_mesh.kinds import command, dag, graph, lease, reactor, review, shelf, work
 from orxaq_mesh.prose import answer, github, markdown
@@ -43,6 +45,7 @@ from tests import (
     test_engine_work,
     test_fold,
     test_fork_choice,
+    test_hub,
     test_kinds_command,
     test_kinds_dag,
     test_kinds_event,
@@ -267,8 +270,8 @@ MUTANTS: dict[str, Mutant] = {
         noticed_by=test_fork_choice.test_EPOCH_a_seal_over_the_other_side_takes_its_records_first_and_skips_its_numbers,
     ),
     "a suspension is forgotten": Mutant(
-        fold._judge,
-        "for log in sorted(epoch.suspended):",
+        fold._open,
+        "for log in sorted(suspended):",
         "for log in ():",
         noticed_by=test_fork_choice.test_PREFIX_a_proof_acts_from_the_epoch_that_takes_it_in_and_the_past_stays_judged,
     ),
@@ -316,10 +319,8 @@ MUTANTS |= {
         graph.flaw,
         "cycle = find_cycle(known)",
         "cycle = []",
-        noticed_by=lambda: (
-            test_kinds_dag.test_DAG_3_a_cycle_istest_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
-                [{"name": "a", "needs": ["b"]}, {"name": "b", "needs": ["a"]}], "a cycle: a -> b -> a"
-            )
+        noticed_by=lambda: test_kinds_dag.test_DAG_3_a_cycle_is_named(
+            [{"name": "a", "needs": ["b"]}, {"name": "b", "needs": ["a"]}], "a cycle: a -> b -> a"
         ),
     ),
     "a cycle is accepted that comes in parts": Mutant(
@@ -464,11 +465,27 @@ MUTANTS |= {
         "if lacking(state, held.record) <= 1:",
         noticed_by=test_kinds_review.test_REVIEW_1_two_approvals_are_two_names_and_not_one_twice,
     ),
-    "one's own approval counts": Mutant(
+    "a reviewer approves what it wrote": Mutant(
+        review._by_its_author,
+        "return any(",
+        "return False and any(",
+        noticed_by=lambda: (
+            test_kinds_review.test_each_row_of_the_table_is_reached_and_what_is_not_applied_changes_nothing(
+                next(row for row in review.ROWS if row.rule == "REVIEW-2")
+            )
+        ),
+    ),
+    "an approval counts for ever": Mutant(
         review.lacking,
-        "sum(name != author for name in approved or before)",
-        "len(approved or before)",
-        noticed_by=test_kinds_review.test_REVIEW_2_an_early_approval_by_another_key_of_the_same_name_counts_for_nothing,
+        " and _may_approve(state, name)",
+        "",
+        noticed_by=test_kinds_review.test_REVIEW_2_an_approval_counts_while_its_reviewer_may_approve,
+    ),
+    "who is revoked has approved all the same": Mutant(
+        review.gone,
+        "if node in held.approved:",
+        "if False:",
+        noticed_by=test_kinds_review.test_REVIEW_2_what_a_revoked_reviewer_approved_and_was_not_judged_yet_it_has_not_approved,
     ),
     "an approval that comes before its record counts for nothing": Mutant(
         review.lacking,
@@ -648,7 +665,37 @@ MUTANTS |= {
         "False",
         noticed_by=lambda: test_patch.test_RENDER_whatever_else_a_patch_would_do_is_a_finding("an executable"),
     ),
+    "a hub lets a push name a ref twice": Mutant(
+        judging.Judge._judge_all,
+        "if refs.count(ref) > 1",
+        "if False",
+        noticed_by=lambda: in_a_folder(test_hub.test_PUSH_a_ref_is_named_once_in_a_push),
+    ),
+    "a hub judges from a commit that only this push brings": Mutant(
+        judging.Judge._judge,
+        "not self._is_here(repository, move.ref, move.old)",
+        "False",
+        noticed_by=lambda: in_a_folder(test_hub.test_PUSH_nothing_begins_where_the_push_itself_ends),
+    ),
+    "a hub judges a push by its beginning": Mutant(
+        receiving.parse,
+        "len(feed) > MAX_FEED or",
+        "False or",
+        noticed_by=test_hub.test_CLOSED_no_push_is_judged_by_its_beginning,
+    ),
+    "a hub passes a torn last line by": Mutant(
+        receiving.parse,
+        r'(feed and not feed.endswith(b"\n"))',
+        "False",
+        noticed_by=test_hub.test_CLOSED_no_push_is_judged_by_its_beginning,
+    ),
 }
+
+
+def in_a_folder(test: Callable[[Path], None]) -> None:
+    """Run a test that wants an empty folder."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        test(Path(folder))
 
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "mutants.md"

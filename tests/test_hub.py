@@ -26,7 +26,7 @@ from orxaq_mesh.hub.settings import FILE, FOLDER, HubSettings, read_settings
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import Record, epoch_place, log_place
 from orxaq_mesh.schema import read_record, read_seal
-from orxaq_mesh.store import Outcome, Pushed
+from orxaq_mesh.store import Oid, Outcome, Pushed
 from orxaq_mesh.store.answers import Ran, pushed
 from tests.builder import secret, sign
 from tests.fleet import MESH, Done
@@ -222,9 +222,7 @@ def test_LIVE_what_unpacks_to_too_much_is_refused(yard: Yard, monkeypatch: pytes
     monkeypatch.setattr(memory, "MAX_READ_BYTES", 1000)
     yard.trunk.seal(yard.event(noise="x" * 2000))
     new = yard.commit(yard.trunk.files, [yard.tip or ""], yard.tip)
-    also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(yard.store.path / "objects")}
-    asked = Asked([Move("refs/heads/mesh", yard.tip, new)], also)
-    assert [finding.law for finding in judging.Judge(yard.path, os.environ).judge(asked)] == ["LIVE"]
+    assert laws(yard, (yard.tip, new, "mesh")) == ["LIVE"]
 
 
 def test_LIVE_a_file_of_very_many_lines_is_not_read(yard: Yard) -> None:
@@ -307,6 +305,112 @@ def test_RENDER_no_branch_is_moved_by_another_name(yard: Yard) -> None:
     assert yard.hub.tip() == yard.tip
 
 
+def test_RENDER_an_outbox_that_is_another_name_of_the_trunk_does_not_move_it(yard: Yard) -> None:
+    first, branch = str(yard.tip), f"refs/heads/mesh-node/{yard.elm.log}"
+    yard.hub.git("symbolic-ref", branch, "refs/heads/mesh")
+    assert f"RENDER: {branch}: " in yard.wire((first, yard.outbox(yard.elm.log, yard.event()), branch))
+    yard.hub.git("symbolic-ref", branch, "refs/heads/nowhere")  # git would make what it names
+    new = yard.outbox(yard.elm.log, yard.event())
+    assert f"RENDER: {branch}: " in yard.wire(("0" * 40, new, branch))
+    assert (yard.hub.tip(), yard.hub.tip("nowhere")) == (first, None)
+
+
+def test_RENDER_a_trunk_that_is_another_name_is_not_moved_by_the_name_it_stands_for(yard: Yard) -> None:
+    first = str(yard.tip)
+    yard.hub.git("update-ref", "refs/heads/main", first)
+    yard.hub.git("symbolic-ref", "refs/heads/mesh", "refs/heads/main")
+    assert "RENDER: refs/heads/main: " in yard.force(f"{evil(yard, first)}:refs/heads/main")
+    yard.trunk.seal(yard.event())
+    assert law_of(yard.push_trunk()) == "RENDER"
+    assert yard.hub.tip() == first
+    (bad,) = (point for point in examine(yard.path, os.environ) if point.level == "bad")
+    subprocess.run(["sh", "-c", bad.mend], cwd=yard.path, check=True)
+    assert passes(yard.push_trunk())
+    assert yard.hub.tip("main") == first
+
+
+ODD_NAMES = (
+    "HEAD mesh refs refs/heads/mesh/ refs/heads/mesh.lock refs/heads//mesh refs/heads/./mesh refs/heads/x/../mesh "
+    "refs/heads/MESH refs/heads/me\u200csh refs/notes/commits refs/pull/1/head refs/replace/TIP refs/heads/mesh-node "
+    "refs/heads/mesh-node/ refs/heads/mesh-node/LOG.lock refs/heads/mesh-node/LOG/x refs/heads/Mesh-Node/LOG"
+).split()
+
+
+def test_RENDER_names_that_look_like_a_branch_of_the_ledger_move_nothing(yard: Yard) -> None:
+    first = str(yard.tip)
+    bad, before = evil(yard, first), yard.hub.git("for-each-ref")
+    for odd in ODD_NAMES:
+        ref = odd.replace("TIP", first).replace("LOG", yard.elm.log)
+        for old in (first, "0" * 40):
+            assert "RENDER: " in yard.wire((old, bad, ref)), ref
+    assert "CLOSED: " in yard.wire((first, bad, "refs/heads/mesh\nx"))
+    assert yard.hub.git("for-each-ref") == before
+
+
+def test_PUSH_what_says_that_a_ref_is_new_that_is_there_moves_nothing(yard: Yard) -> None:
+    one, other = (yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {"n": n}}) for n in (1, 2))
+    assert passes(yard.push_outbox(yard.elm.log, one))
+    before = yard.hub.git("for-each-ref")
+    new = yard.outbox(yard.elm.log, other)
+    assert "already exists" in yard.wire(("0" * 40, new, f"refs/heads/mesh-node/{yard.elm.log}"))
+    assert "already exists" in yard.wire(("0" * 40, yard.commit(yard.held, []), "refs/heads/mesh"))
+    assert yard.hub.git("for-each-ref") == before
+
+
+def laws(yard: Yard, *moves: tuple[Oid | None, Oid, str]) -> list[str]:
+    """The laws that a push would break which brings what is in the store, by a judge that knows nothing yet."""
+    also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(yard.store.path / "objects")}
+    asked = Asked([Move(f"refs/heads/{branch}", old, new) for old, new, branch in moves], also)
+    return [finding.law for finding in judging.Judge(yard.path, os.environ).judge(asked)]
+
+
+def test_RENDER_an_outbox_grows_from_where_the_trunk_stood_and_from_nothing_beside_it(yard: Yard) -> None:
+    first, log = str(yard.tip), yard.elm.log
+    beside = yard.store.commit(first, {"evil.sh": b"x\n"}, [first], "evil", 999)
+    yard.trunk.seal(yard.event(n=1))
+    yard.tip = yard.commit(yard.trunk.files, [first, beside], first)
+    assert yard.force(f"{yard.tip}:refs/heads/mesh")[0] == "0"
+    two = yard.event(n=2)
+    for base, wanted in ((beside, ["RENDER"]), (first, [])):
+        held = {path: yard.store.read(base, path) for path in yard.held}
+        box = yard.store.commit(base, render(held.get, [two]), [base], "box", 999)
+        assert laws(yard, (None, box, f"mesh-node/{log}")) == wanted
+
+
+def test_PUSH_a_ref_is_named_once_in_a_push(tmp_path: Path) -> None:
+    with Yard(tmp_path) as yard:
+        first = str(yard.tip)
+        yard.trunk.seal(yard.event())
+        one, other = (yard.commit(yard.trunk.files, [first], first) for _ in range(2))
+        assert laws(yard, (first, one, "mesh")) == []
+        assert laws(yard, (first, one, "mesh"), (first, other, "mesh")) == ["PUSH"]
+
+
+def test_PUSH_nothing_begins_where_the_push_itself_ends(tmp_path: Path) -> None:
+    with Yard(tmp_path) as yard:
+        first = str(yard.tip)
+        yard.trunk.seal(yard.event())
+        one = yard.commit(yard.trunk.files, [first], first)
+        two = yard.commit(yard.trunk.files, [one], first)
+        assert laws(yard, (one, two, "mesh")) == ["PUSH"]
+
+
+def test_CLOSED_no_push_is_judged_by_its_beginning() -> None:
+    move = f"{'1' * 40} {'2' * 40} refs/heads/mesh\n".encode()
+    long = move.replace(b"mesh", b"x" * 2000)
+    assert judged_moves(long * 20 + move) == 21
+    for feed in (long * (door.MAX_FEED // len(long) + 1), move[:-1], long + move[:-7], move * (MAX_MOVES + 1)):
+        assert judged_moves(feed) is None
+
+
+def judged_moves(feed: bytes) -> int | None:
+    """How many moves of what git said are judged; None: nothing moves."""
+    try:
+        return len(parse([""] * 5, feed).moves)
+    except MeshFault:
+        return None
+
+
 # Outboxes.
 
 
@@ -332,13 +436,18 @@ def test_LIVE_strangers_cannot_fill_a_hub_with_outboxes(yard: Yard, monkeypatch:
         pen = yard.trunk.pen(name)
         assert passes(yard.push_outbox(pen.log, pen.hello()))
     monkeypatch.setattr(judging, "MAX_STRANGERS", 2)
-    also = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(yard.store.path / "objects")}
-    judge = judging.Judge(yard.path, os.environ)
-    for name, laws in (("yew", ["LIVE"]), ("elm", [])):
-        pen = yard.elm if name == "elm" else yard.trunk.pen(name)
-        record = yard.event(pen) if name == "elm" else pen.hello()
-        move = Move(f"refs/heads/mesh-node/{pen.log}", None, yard.outbox(pen.log, record))
-        assert [finding.law for finding in judge.judge(Asked([move], also))] == laws
+    yew, oak = yard.trunk.pen("yew"), yard.trunk.oak
+    hello = yew.hello()
+    assert laws(yard, (None, yard.outbox(yew.log, hello), f"mesh-node/{yew.log}")) == ["LIVE"]
+    mine = yard.event()
+    assert laws(yard, (None, yard.outbox(yard.elm.log, mine), f"mesh-node/{yard.elm.log}")) == []
+    assert passes(yard.push_outbox(yard.elm.log, mine))
+    yard.trunk.seal(oak.write("node.revoke", log=yard.elm.log, reason="lost"))
+    assert passes(yard.push_trunk())
+    yard.hub.git("update-ref", "-d", f"refs/heads/mesh-node/{pen.log}")
+    assert (
+        laws(yard, (None, yard.outbox(yew.log, hello), f"mesh-node/{yew.log}")) == []
+    )  # elm's is not a stranger's, though elm is gone
 
 
 def test_FENCE_a_stale_holders_record_travels(yard: Yard) -> None:
@@ -565,6 +674,22 @@ def test_CACHE_whatever_the_hub_remembers_may_go_between_any_two_pushes(
     loss(yard)
     yard.trunk.seal(yard.event())
     assert passes(yard.push_trunk())
+
+
+def test_CACHE_a_copy_of_a_hub_with_the_memory_of_a_later_one_lets_in_what_is_right(yard: Yard, tmp_path: Path) -> None:
+    copy, first = tmp_path / "copy.git", yard.tip
+    subprocess.run(["git", "clone", "--quiet", "--mirror", str(yard.path), str(copy)], check=True)
+    yard.trunk.seal(yard.event())
+    assert passes(yard.push_trunk())
+    snapshot = yard.path / FOLDER / memory.FILE
+    wait_until(lambda: str(yard.tip).encode() in snapshot.read_bytes(), 10)
+    adopt(copy, HubSettings(), os.environ)
+    (copy / FOLDER / memory.FILE).write_bytes(snapshot.read_bytes())
+    argv = ["git", "--git-dir", str(yard.store.path), "push", "--quiet", str(copy)]
+    bad = yard.commit({**yard.held, "README.md": b"x\n"}, [str(first)], first)
+    done = [subprocess.run([*argv, f"{new}:refs/heads/mesh"], check=False).returncode for new in (bad, yard.tip)]
+    dismiss(copy)
+    assert done == [1, 0]
 
 
 def test_a_standby_of_another_version_is_not_asked(yard: Yard, tmp_path: Path) -> None:

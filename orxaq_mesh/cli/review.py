@@ -21,7 +21,7 @@ from orxaq_mesh.cli.call import Painted, call, write
 from orxaq_mesh.errors import Usage
 
 if TYPE_CHECKING:
-    from orxaq_mesh.inspect.reviewing import Asked
+    from orxaq_mesh.inspect.reviewing import Asked, Reviewed
     from orxaq_mesh.review import Review
     from orxaq_mesh.store.repository import Repository
 
@@ -79,9 +79,9 @@ def review(
     if git_dir is None or not where.is_dir():
         raise Usage(f"there is no git repository in {where.absolute()}", hint="--repo DIR")
     with Repository(git_dir.resolve(), environ=environment()) as repository:
-        found = _found(repository, change, base, trunk, _asked(ledger, cache))
-    _write(found, summary, comment)
-    _print(found, "json" if call().json else format)
+        done = _reviewed(repository, change, base, trunk, _asked(ledger, cache))
+    _write(done, summary, comment)
+    _print(done, "json" if call().json else format)
 
 
 def _asked(pin: str, cache: Path | None) -> Asked:
@@ -95,13 +95,14 @@ def _asked(pin: str, cache: Path | None) -> Asked:
     return Asked(pin, (ours / "snapshot.json",) if ours else (), kept_in / "review.json" if kept_in else None)
 
 
-def _found(repository: Repository, change: str, base: str | None, trunk: str, asked: Asked) -> Review:
-    from orxaq_mesh.inspect.reviewing import of_commits, of_patch, sides, trunk_of
+def _reviewed(repository: Repository, change: str, base: str | None, trunk: str, asked: Asked) -> Reviewed:
+    from orxaq_mesh.inspect.reviewing import Reviewed, of_commits, of_patch, sides, trunk_of
 
     if (data := _patch(change)) is None:
-        return of_commits(repository, *sides(repository, change, base, trunk), asked)
+        onto, head = sides(repository, change, base, trunk)
+        return Reviewed(of_commits(repository, onto, head, asked), (onto, head))
     onto = repository.resolve(base) if base else trunk_of(repository, trunk)
-    return of_patch(repository, onto, data, asked)
+    return Reviewed(of_patch(repository, onto, data, asked), (onto,))
 
 
 def _patch(change: str) -> bytes | None:
@@ -121,7 +122,7 @@ def _patch(change: str) -> bytes | None:
         raise Usage(f"the patch {change} cannot be read: {error.strerror}") from None
 
 
-def _write(found: Review, summary: Path | None, comment: Path | None) -> None:
+def _write(done: Reviewed, summary: Path | None, comment: Path | None) -> None:
     """The files that a host's job is asked for."""
     from orxaq_mesh.home.files import disk_fault
     from orxaq_mesh.prose.page import COMMENT_BYTES, SUMMARY_BYTES, markdown
@@ -130,21 +131,22 @@ def _write(found: Review, summary: Path | None, comment: Path | None) -> None:
         if path is not None:
             try:
                 with path.open(mode) as file:
-                    file.write(markdown(found, limit=limit).encode())
+                    file.write(markdown(done.review, limit=limit, compared=done.commits).encode())
             except OSError as error:
                 raise disk_fault("write", path, error) from error
 
 
-def _print(found: Review, format: str) -> None:  # noqa: A002
+def _print(done: Reviewed, format: str) -> None:  # noqa: A002
     from orxaq_mesh.prose.answer import answer, value
 
+    found = done.review
     said = answer(found)
     if format == "json":
         call().data(value(found))
     elif format == "markdown":
         from orxaq_mesh.prose.page import SUMMARY_BYTES, markdown
 
-        write(sys.stdout, markdown(found, limit=SUMMARY_BYTES).removesuffix("\n"))
+        write(sys.stdout, markdown(found, limit=SUMMARY_BYTES, compared=done.commits).removesuffix("\n"))
     elif format == "github":
         from orxaq_mesh.prose.github import log
 

@@ -15,7 +15,7 @@ arrives at this moment by another push or by this very one, is refused: nobody c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -27,9 +27,10 @@ from orxaq_mesh.hub.memory import MAX_FILE_LINES, MAX_READ_BYTES, MAX_READ_LINES
 from orxaq_mesh.hub.receiving import HEADS, Asked, Move
 from orxaq_mesh.hub.settings import HubSettings, read_settings
 from orxaq_mesh.ledger import Ledger
+from orxaq_mesh.news import added_lines
 from orxaq_mesh.record import MAX_NAME, parse_path
-from orxaq_mesh.standing import Finding, is_admitted
-from orxaq_mesh.store import Oid
+from orxaq_mesh.standing import Finding
+from orxaq_mesh.store import Change, Flaw, Oid
 from orxaq_mesh.store.answers import OUTBOX, is_branch
 from orxaq_mesh.store.repository import Repository
 
@@ -99,6 +100,10 @@ class Judge:
         branch, trunk = move.branch, self._settings.trunk
         if branch is None or not is_branch(branch, trunk):
             yield from self._other(repository, move)
+        elif repository.is_symbolic(move.ref):
+            yield Finding(
+                "RENDER", move.ref, 0, "is only another name, and what it names would move: see mesh hub check"
+            )
         elif move.new is None:
             yield Finding("PUSH", move.ref, 0, "no branch of a ledger is ever deleted")
         elif not repository.has(move.new):
@@ -127,11 +132,14 @@ class Judge:
 
     def _other(self, repository: Repository, move: Move) -> Iterator[Finding]:
         """RENDER: a ref that no ledger has. One that was there before the hub was adopted is git's own matter."""
-        trunk = self._settings.trunk
-        if not repository.stands(move.ref):
+        names = repository.refs()
+        if move.ref not in names:
+            trunk = self._settings.trunk
             yield Finding("RENDER", move.ref, 0, f"a ledger has no such ref: only {trunk} and {OUTBOX}<log>")
-        elif repository.is_symbolic(move.ref):
+        elif names[move.ref]:
             yield Finding("RENDER", move.ref, 0, "is another name of a branch: push that one by its own")
+        elif move.ref in names.values():
+            yield Finding("RENDER", move.ref, 0, "has another name, which would move with it: see mesh hub check")
 
     # The trunk.
 
@@ -172,17 +180,31 @@ class Judge:
             yield Finding("SEAL", move.ref, 0, "there is no ledger here yet that this could be a part of")
             return
         base = tip if tip in repository.parents(move.new) else repository.merge_base(move.new, tip)
+        if base is not None and not self._memory.knows(base):
+            yield from _more(base, bounded(repository.changes(tip, base)))
         items = list(bounded(repository.changes(base, move.new)))
         before = repository.changes(move.old, move.new, only=lambda path: (parse_path(path) or ("",))[0] == log)
         ledger, was = self._memory.of(repository, tip), bounded(before) if move.old else ()
         yield from outbox.judged(ledger, log, items, was, lambda path: repository.read(tip, path))
-        if move.old is None and not is_admitted(ledger.state, log):
+        if move.old is None and outbox.is_stranger(ledger, log):
             others = (ref.removeprefix(HEADS + OUTBOX) for ref in repository.refs(HEADS + OUTBOX))
-            if sum(not is_admitted(ledger.state, other) for other in others) >= MAX_STRANGERS:
+            if sum(outbox.is_stranger(ledger, other) for other in others) >= MAX_STRANGERS:
                 reason = (
                     f"{MAX_STRANGERS} outboxes wait for an admission; the hub's keeper removes those that nobody knows"
                 )
                 yield Finding("LIVE", move.ref, 0, reason)
+
+
+def _more(base: Oid, items: Iterable[Change | Flaw]) -> Iterator[Finding]:
+    """RENDER: what an outbox grew from is an ancestor of the trunk; the trunk never stood there if it lacks a line of it.
+
+    The second parent of a trunk's commit is an ancestor, too, and nobody judges what stands in it.
+    """
+    for item in items:
+        file = item.file if isinstance(item, Flaw) else item.path
+        if isinstance(item, Flaw) or any(finding is None for _, _, finding in added_lines(item)):
+            yield Finding("RENDER", file, 0, f"is of {base[:12]}, where the trunk never stood: grow from the trunk")
+            return
 
 
 def is_others_secret(finding: Finding, found: review.Review) -> bool:

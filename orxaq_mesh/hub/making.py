@@ -177,9 +177,16 @@ def _names(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
     ran = _git([f"--git-dir={hub}", "for-each-ref", "--format=%(if)%(symref)%(then)%(refname)%(end)"], environ)
     for name in filter(None, ran.out.decode("utf-8", "backslashreplace").split("\n")):
         ref = clean(name, limit=120)
-        yield Point(
-            "refs", "bad", f"{ref} is another name of a branch", f"git symbolic-ref --delete {shlex.quote(ref)}"
-        )
+        mend = f"git symbolic-ref --delete {shlex.quote(ref)}"
+        if _is_ledgers(hub, name):  # it holds a part of the ledger: it stays, as a branch of its own
+            mend = f"git update-ref --no-deref {shlex.quote(ref)} $(git rev-parse {shlex.quote(ref)})"
+        yield Point("refs", "bad", f"{ref} is another name of a branch", mend)
+
+
+def _is_ledgers(hub: Path, ref: str) -> bool:
+    with contextlib.suppress(MeshFault):
+        return answers.is_branch(ref.removeprefix("refs/heads/"), read_settings(hub).trunk)
+    return False
 
 
 def _hook(hub: Path, environ: Mapping[str, str], adopt_it: str) -> Point:

@@ -74,6 +74,10 @@ class Memory:
         """
         return self._of(repository, commit, limited=True)
 
+    def knows(self, commit: Oid) -> bool:
+        """Whether the trunk is known to have stood at a commit; False says nothing."""
+        return commit in self._known
+
     def _of(self, repository: Repository, commit: Oid | None, *, limited: bool) -> Ledger:
         if commit is None:
             return Ledger(self._ledger_id)

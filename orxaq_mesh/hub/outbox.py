@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 
 from orxaq_mesh import credentials
-from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.node import WAITING, members
 from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.news import added_lines
@@ -52,7 +52,7 @@ def judged(
         elif (parse_path(item.path) or ("", 0))[0] != log:
             yield from _foreign(item, log)
         else:
-            brings = True
+            brings = brings or bool(item.new)
             yield from _own(item, log, _lines(sealed(item.path)), allowed, records)
     if not brings:
         yield Finding("CHAIN", f"mesh-node/{log}", 0, "an outbox holds records of its node; this one holds none")
@@ -60,6 +60,12 @@ def judged(
         if isinstance(item, Change) and (parse_path(item.path) or ("", 0))[0] == log:
             yield from _lost(item, sealed(item.path))
     yield from _chained(ledger, log, records)
+
+
+def is_stranger(ledger: Ledger, log: str) -> bool:
+    """Whether nobody has admitted a log yet; one that was, and is gone, is no stranger."""
+    member = members(ledger.state).by_log.get(log)
+    return member is None or member.standing == WAITING
 
 
 def _foreign(change: Change, log: str) -> Iterator[Finding]:
@@ -101,8 +107,8 @@ def _own(
             )
             yield Finding("SECRET", change.path, number, reason)
         records[record.id] = record, change.path, number
-    if not bad and change.new and union(change.new) != change.new:
-        yield Finding("RENDER", change.path, 0, "lines are out of order, or twice")
+    if not bad and change.new is not None and (not change.new or union(change.new) != change.new):
+        yield Finding("RENDER", change.path, 0, "lines are out of order, or twice, or there are none")
 
 
 def _lost(change: Change, sealed: bytes | None) -> Iterator[Finding]:

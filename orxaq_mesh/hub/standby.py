@@ -23,9 +23,9 @@ from orxaq_mesh.hub.settings import FOLDER
 
 IDLE_S = 300.0
 LOOK_S = 1.0
-"""So often the standby looks whether its socket is still its own, and where the trunk is."""
+"""So often the standby looks whether its socket is still its own."""
 REST_S = 0.02
-"""So long after an answer, git has moved the ref, and what came is read: the next push need not."""
+"""So long after an answer git has moved the ref, and what came is read: the next push need not. And once more later."""
 MAX_ASKED = 4 * door.MAX_FEED
 BACKLOG = 64
 
@@ -98,26 +98,25 @@ def _detach() -> None:
 
 
 def serve(judge: Judge, wire: socket.socket) -> None:
-    """Answer until nobody has asked for a minute, or the address is another's."""
+    """Answer until nobody has asked for five minutes, the address is another's, or a hook of another version asks."""
     own = Path(door.address()).stat().st_ino
-    stamp, idle_s, rested = door.stamp(), 0.0, False
+    stamp, idle_s = door.stamp(), 0.0
     while idle_s < IDLE_S and _is_at(own):
-        wire.settimeout(LOOK_S if rested else REST_S)
+        wait_s = LOOK_S if idle_s else REST_S
+        wire.settimeout(wait_s)
         try:
             asking, _ = wire.accept()
         except TimeoutError:
-            idle_s += LOOK_S if rested else REST_S
-            _rest(judge)
-            rested = True
+            if idle_s < LOOK_S:
+                _rest(judge)
+            idle_s += wait_s
             continue
-        idle_s, rested = 0.0, False
+        idle_s = 0.0
         with asking:
             asking.settimeout(LOOK_S)
-            try:
+            with contextlib.suppress(OSError):  # who asked has left; it is the hook's to do the work itself
                 if not _answer(judge, asking, stamp):
                     break
-            except OSError:
-                continue  # who asked has left; it is the hook's to do the work itself
     if _is_at(own):
         Path(door.address()).unlink()
 

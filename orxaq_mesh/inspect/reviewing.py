@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from orxaq_mesh.errors import InvalidLedger, Usage
+from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable, Usage
 from orxaq_mesh.home.anchor import ledger_at, read_whole
 from orxaq_mesh.inspect.patch import in_order, read_patch
 from orxaq_mesh.keys import PublicKey
@@ -26,8 +26,11 @@ from orxaq_mesh.store import Change, Flaw, Oid
 from orxaq_mesh.store.repository import Repository
 from orxaq_mesh.text import clean
 
-MAX_BYTES, MAX_FILES = 256 * 1024 * 1024, 50_000
-"""So much of a change is read (B6). A hundred thousand records are some 60 MB in three thousand files."""
+MAX_BYTES, MAX_FILES, MAX_LINES = 64 * 1024 * 1024, 50_000, 4096
+"""So many new bytes of a change are read, in so many files, of so many new lines each (B6). A hundred thousand records
+are some 60 MB in three thousand files of 32 lines; of a place in the spine there may be some more variants."""
+MAX_BASES = 8
+"""So many commits at which two histories parted are looked at. Two that merged each other crosswise have two."""
 _CUT_OFF = "history is cut off here (a shallow clone)"
 
 
@@ -43,6 +46,13 @@ class Asked(NamedTuple):
     pin: str = ""
     snapshots: tuple[Path, ...] = ()
     kept_at: Path | None = None
+
+
+class Reviewed(NamedTuple):
+    """A review, and of what: the base's commit and, where it is no patch, the head's."""
+
+    review: Review
+    commits: tuple[Oid, ...]
 
 
 class _Change(NamedTuple):
@@ -63,9 +73,24 @@ def of_commits(repository: Repository, base: Oid, head: Oid, asked: Asked) -> Re
     Raises:
         InvalidLedger: the base is of another ledger than asked for.
         Usage: the base holds none.
+        Unreachable: objects are missing, for not all were cloned.
         MeshFault: objects are missing.
     """
-    return _judged(repository, base, asked, _between(repository, base, head))
+    try:
+        change = _between(repository, base, head)
+        brought = repository.brought(base, head)
+        unknown = [*change.unknown, *filter(None, [brought.unknown])]
+        whole = change._replace(items=[*change.items, *brought.flaws], unknown=unknown)
+        return _judged(repository, base, asked, whole)
+    except (Usage, InvalidLedger):
+        raise
+    except MeshFault as error:
+        if not repository.is_partial():
+            raise
+        what = "cannot be judged: objects are not here (a partial clone), and reading does not reach for the network"
+        raise Unreachable(
+            what, hint="git fetch --refetch --filter=blob:limit=4m, or review in a whole clone"
+        ) from error
 
 
 def of_patch(repository: Repository, base: Oid, data: bytes, asked: Asked) -> Review:
@@ -106,15 +131,18 @@ def _check_is(ledger: Ledger, pin: str) -> None:
 
 
 def _between(repository: Repository, base: Oid, head: Oid) -> _Change:
-    parted = repository.merge_base(base, head)
-    if parted == base:
+    parted = repository.merge_bases(base, head)
+    if parted == [base]:
         return _Change(list(_bounded(repository.changes(base, head))))
     is_cut = repository.is_cut_between(base, head)
-    if parted is None:
+    if not parted:
         return _Change(list(_of_strangers(_bounded(repository.changes(base, head)))), [_nothing_in_common(is_cut)])
-    unknown = [f"{_CUT_OFF}: whether the two parted later than at {parted[:12]}"] * is_cut
-    items, clashes = _onto(repository, base, _bounded(repository.changes(parted, head)))
-    notes = [f"the base has moved on since {parted[:12]}; what counts is what was added since then"]
+    named = " and ".join(one[:12] for one in parted[:MAX_BASES])
+    unknown = [f"{_CUT_OFF}: whether the two parted later than at {named}"] * is_cut
+    if len(parted) > MAX_BASES:
+        unknown.append(f"the two parted at {len(parted)} commits, and {MAX_BASES} of them are looked at")
+    items, clashes = _onto(repository, base, head, parted[:MAX_BASES])
+    notes = [f"the base has moved on since {named}; what counts is what was added since then"]
     if clashes:
         notes.append(f"git itself may call {len(clashes)} files a conflict, as both sides wrote them: {clashes[0]}")
     return _Change(items, unknown, notes)
@@ -126,20 +154,38 @@ def _nothing_in_common(is_cut: bool) -> str:
     return "the two have no commit in common: what the change takes away, and whether git would merge it at all"
 
 
-def _onto(repository: Repository, base: Oid, items: Iterable[Change | Flaw]) -> tuple[list[Change | Flaw], list[str]]:
-    """What the head changed, as a change of the base; and the files that both changed."""
-    found: list[Change | Flaw] = []
-    clashes: list[str] = []
-    for item in items:
+def _onto(repository: Repository, base: Oid, head: Oid, parted: Sequence[Oid]) -> tuple[list[Change | Flaw], list[str]]:
+    """What the head changed since each of the commits at which the two parted, as a change of the base; and the files
+    that both changed.
+
+    A merge of git's begins where all of those are taken together. So what only one of them has, and the head has not,
+    is what the head takes away.
+    """
+    flaws: dict[Flaw, None] = {}
+    changes: dict[str, Change] = {}
+    clashes: dict[str, None] = {}
+    items = (item for start in parted for item in repository.changes(start, head))
+    for item in _bounded(items):
         if isinstance(item, Flaw):
-            found.append(item)
+            flaws[item] = None
             continue
-        there = repository.read(base, item.path)
+        known = changes.get(item.path)
+        there = known.old if known else repository.read(base, item.path)
         if there not in (item.old, item.new):
-            clashes.append(item.path)
-        if there != item.new:
-            found.append(Change(item.path, there, merged(item.old, item.new, there)))
-    return [item for item in found if isinstance(item, Flaw) or item.old != item.new], clashes
+            clashes[item.path] = None
+        made = there if there == item.new else merged(item.old, item.new, there)
+        changes[item.path] = Change(item.path, there, _worse(known.new, made, there) if known else made)
+    return [*(item for item in changes.values() if item.old != item.new), *flaws], [*clashes]
+
+
+def _worse(one: bytes | None, other: bytes | None, there: bytes | None) -> bytes | None:
+    """Of two outcomes for a file of the base: what either adds, without what either takes away, and as unordered."""
+    gone = set(_lines(there)) - set(_lines(one)).intersection(_lines(other))
+    both = sorted((one, other), key=lambda made: in_order(_lines(made)) == (made or b""))
+    lines = [line for made in both for line in _lines(made) if line not in gone]
+    made = in_order(list(dict.fromkeys(lines)))
+    in_disorder = in_order(_lines(both[0])) != (both[0] or b"")
+    return (b"".join(line + b"\n" for line in lines) if in_disorder else made) or None
 
 
 def merged(old: bytes | None, new: bytes | None, there: bytes | None) -> bytes | None:
@@ -179,12 +225,20 @@ def _bounded(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
     """As much of a change as is read; where there is more, that is a flaw of it."""
     size = 0
     for number, item in enumerate(items):
-        size += len(item.new or b"") + len(item.old or b"") if isinstance(item, Change) else 0
+        size += len(item.new or b"") if isinstance(item, Change) else 0
         if size > MAX_BYTES or number >= MAX_FILES:
             reason = f"the change is larger than what is read: {MAX_BYTES} bytes in {MAX_FILES} files"
             yield Flaw("LIVE", item.path if isinstance(item, Change) else item.file, reason)
             return
-        yield item
+        if isinstance(item, Change) and (more := _grew(item)) > MAX_LINES:
+            yield Flaw("LIVE", item.path, f"{more} new lines; at most {MAX_LINES} of a file are read")
+        else:
+            yield item
+
+
+def _grew(change: Change) -> int:
+    """By how many lines a file is longer."""
+    return (change.new or b"").count(b"\n") - (change.old or b"").count(b"\n")
 
 
 # What a name means.

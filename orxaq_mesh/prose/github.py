@@ -1,8 +1,9 @@
 """A review as GitHub's workflow commands: each finding stands at its line in the pull request.
 
-Knows: the form of `::error file=...,line=...::words`, its escapes, how many of them a step may have.
+Knows: the form of `::error file=...,line=...::words`, its escapes, how many of them a step may have; and the runner's
+older form, `##[error]words`, which it looks for anywhere in any line that a step prints.
 Knows not: files, the environment, the interface for comments.
-Law: QUIET. A line of ours begins with a fixed word, so nothing of a ledger can be a command.
+Law: QUIET. A line of ours begins with a fixed word, and none has `##[` in it, so nothing of a ledger can be a command.
 
     commands(found)     # ["::error file=ledger/...,line=7,title=FENCE::lease.renew would be fenced: ...", ...]
 """
@@ -22,8 +23,7 @@ MOST = 10
 
 def log(found: Review) -> Iterator[str]:
     """What a step prints: the review for who reads the log, then the annotations."""
-    yield from lines(found)
-    yield from commands(found)
+    yield from map(_quiet, [*lines(found), *commands(found)])
 
 
 def commands(found: Review) -> Iterator[str]:
@@ -40,6 +40,11 @@ def commands(found: Review) -> Iterator[str]:
         yield f"::error title={'broken laws' if said is INVALID else 'refused'}::and {more:,} more; the summary of this job has them"
     for words in found.unknown[:MOST]:
         yield f"::warning title=not known::{_message(words)}"
+
+
+def _quiet(line: str) -> str:
+    """A line in which the runner finds no command of its older form."""
+    return line.replace("##[", r"#\x23[")
 
 
 def _message(words: str) -> str:

@@ -44,7 +44,7 @@ def code(words: str, *, limit: int = text.LIMIT, cell: bool = False) -> str:
         shown = shown.replace("|", r"\x7c")
     if not shown:
         return "(empty)"
-    ticks = "`" * (_longest(shown) + 1)
+    ticks = "`" * (longest_run(shown) + 1)
     if shown.startswith("`") or shown.endswith("`") or (shown[0] == shown[-1] == " " and shown.strip()):
         shown = f" {shown} "
     return f"{ticks}{shown}{ticks}"
@@ -105,10 +105,10 @@ def _fact(fact: str | int) -> str:
 def fence(lines: Iterable[str], *, limit: int = _CUT) -> str:
     """Lines as a block of code that none of them can end. Each is cut at `limit` characters."""
     shown = [text.clean(line, limit=limit) for line in lines]
-    ticks = "`" * max(3, *(_longest(line) + 1 for line in shown), 3)
+    ticks = "`" * max(3, *(longest_run(line) + 1 for line in shown), 3)
     return "\n".join([f"{ticks}text", *shown, ticks])
 
 
-def _longest(shown: str) -> int:
+def longest_run(shown: str) -> int:
     """How many backticks follow each other at most."""
     return max((len(run) for run in _TICKS.findall(shown)), default=0)

@@ -10,11 +10,11 @@ Law: QUIET. What comes from a ledger passes `text.clean` here, and `prose.markdo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from orxaq_mesh.prose.answer import YES, answer, count, what
-from orxaq_mesh.prose.markdown import code, fence, plain
+from orxaq_mesh.prose.markdown import code, fence, longest_run, plain
 from orxaq_mesh.review import NewLine, Review
 from orxaq_mesh.saying import Group, grouped, text, told
 from orxaq_mesh.standing import Finding
@@ -24,8 +24,11 @@ COMMENT_BYTES, SUMMARY_BYTES = 65_536, 1024 * 1024
 """What GitHub takes for a comment, and for the summary of a step."""
 MARK = "<!-- orxaq-mesh review -->"
 MOST_FINDINGS = 50
-_CLOSING = 600
+_CLOSING = 700
 """Bytes that are kept free for what says how much more there is."""
+_MOST_LAWS = 16
+_NO_LIMIT = 1_000_000
+_MORE = f"Not all of it fits here: {code('mesh review -v')} shows the rest."
 
 
 # Text.
@@ -76,16 +79,17 @@ def _text(line: NewLine) -> str:
 # Markdown.
 
 
-def markdown(found: Review, *, limit: int = COMMENT_BYTES) -> str:
+def markdown(found: Review, *, limit: int = COMMENT_BYTES, compared: Sequence[str] = ()) -> str:
     """The review as Markdown of at most so many bytes; the new lines fold away beneath.
 
     Args:
         found: the review.
         limit: bytes; what does not fit is counted.
+        compared: the ids of the base and, where there is one, of the head: the page speaks of these and no others.
     """
     page = _Page(limit)
     said = answer(found)
-    page.add(f"{MARK}\n## {said.says[0].upper()}{said.says[1:]}\n\n{_what(found)}")
+    page.add(f"{MARK}\n## {said.says[0].upper()}{said.says[1:]}\n\n{_what(found)}{_of(compared)}")
     wrong = [_wrong(finding) for finding in found.findings[:MOST_FINDINGS]]
     page.add_list("### What is wrong", wrong, len(found.findings) - len(wrong))
     page.add_list("### What could not be known", [plain(words) for words in found.unknown])
@@ -95,7 +99,7 @@ def markdown(found: Review, *, limit: int = COMMENT_BYTES) -> str:
     page.add_lines(found.lines)
     laws = sorted({finding.law for finding in found.findings})
     if laws:
-        page.close("Why: " + ", ".join(code(f"mesh explain {law}") for law in laws))
+        page.close("Why: " + ", ".join(code(f"mesh explain {law}") for law in laws[:_MOST_LAWS]))
     return page.text()
 
 
@@ -104,6 +108,12 @@ def _what(found: Review) -> str:
     if answer(found) is YES and found.records and not found.seals:
         brings += f" The next node that publishes seals {'it' if found.records == 1 else 'them'}."
     return brings
+
+
+def _of(compared: Sequence[str]) -> str:
+    """Which commits were looked at; on a page that stays while branches move on."""
+    named = [f"{what} {code(commit)}" for what, commit in zip(("base", "head"), compared, strict=False)]
+    return f"\n\nReviewed: {', '.join(named)}." if named else ""
 
 
 def _groups(found: Review) -> list[Group]:
@@ -120,16 +130,16 @@ class _Page:
     def __init__(self, limit: int) -> None:
         self._left = limit - _CLOSING
         self._parts: list[str] = []
-        self._last = ""
+        self._last: list[str] = []
 
-    def add(self, part: str) -> bool:
-        """Add a part, with an empty line before it; False where it does not fit."""
+    def add(self, part: str) -> None:
+        """Add a part, with an empty line before it; where it does not fit, the page's end says so."""
         size = len(part.encode()) + 2
-        if size > self._left:
-            return False
-        self._parts.append(part)
-        self._left -= size
-        return True
+        if size <= self._left:
+            self._parts.append(part)
+            self._left -= size
+        elif _MORE not in self._last:
+            self._last.append(_MORE)
 
     def add_list(self, heading: str, items: Sequence[str], more: int = 0) -> None:
         """A heading and a list, as far as it fits."""
@@ -155,16 +165,11 @@ class _Page:
         head, foot = f"<details>\n<summary>{summary}</summary>", "</details>"
         left, blocks, shown = self._left - len(head) - len(foot) - 100, list[str](), 0
         for file, some in files:
-            rows: list[str] = []
-            left -= len(file) + 60
-            for line in some:
-                row = f"{line.number:>5}  {_text(line)}"
-                left -= len(clean(row, limit=len(row) * 10).encode()) + 1
-                if left < 0:
-                    break
-                rows.append(row)
+            title = code(file)
+            rows = _fitting(some, left - len(title.encode()) - 4)
             if rows:
-                blocks.append(f"{code(file)}\n\n{fence(rows, limit=len(max(rows, key=len)) * 10)}")
+                blocks.append(f"{title}\n\n{fence(rows, limit=_NO_LIMIT)}")
+                left -= len(blocks[-1].encode()) + 2
                 shown += len(rows)
         if more := len(new) - shown:
             blocks.append(f"and {count(more, 'more line', 'more lines')}: {code('mesh review -v')} shows all of them")
@@ -172,8 +177,25 @@ class _Page:
 
     def close(self, words: str) -> None:
         """What stands at the end, whatever else fits."""
-        self._last = words if len(words.encode()) < _CLOSING else ""
+        self._last.append(words)
 
     def text(self) -> str:
         """All of it."""
-        return "\n\n".join([*self._parts, *filter(None, [self._last])]) + "\n"
+        return "\n\n".join([*self._parts, *self._last]) + "\n"
+
+
+def _fitting(new: Iterable[NewLine], left: int) -> list[str]:
+    """The lines that fit into a block of so many bytes; its fence is longer than any run of backticks in them."""
+    rows: list[str] = []
+    ticks, size = 3, len("text\n\n")
+    for line in new:
+        if size + 2 * ticks + len(line.text) > left:
+            continue  # making it fit to be shown never makes it shorter
+        row = f"{line.number:>5}  {_text(line)}"
+        shown = clean(row, limit=_NO_LIMIT)
+        wider = max(ticks, longest_run(shown) + 1)
+        more = len(shown.encode()) + 1
+        if size + more + 2 * wider <= left:
+            rows.append(row)
+            ticks, size = wider, size + more
+    return rows

@@ -13,11 +13,12 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from orxaq_mesh import errors
 from orxaq_mesh.store import Change, Flaw, Oid, Wanted, answers, objects
 from orxaq_mesh.store.answers import Ran
+from orxaq_mesh.store.brought import Brought, brought
 from orxaq_mesh.store.environment import git_environment
 from orxaq_mesh.store.objects import FOLDER, Entry, Tree, Unreadable
 from orxaq_mesh.store.pipes import finish
@@ -76,18 +77,25 @@ class Repository:
         """
         return self._reader.named(ref)
 
-    def refs(self, under: str) -> list[str]:
-        """The names of all refs below a folder of them (`refs/heads/mesh-node/`), and of that one itself."""
-        out = self._answer("for-each-ref", "--format=%(refname)", "--", under).out
-        return out.decode("utf-8", "backslashreplace").split("\n")[:-1]
-
-    def stands(self, ref: str) -> bool:
-        """Whether there is a ref of exactly this name, whatever its characters."""
-        return ref.startswith("refs/") and ref in self.refs(ref)
+    def refs(self, under: str = "refs/") -> dict[str, str]:
+        """All refs below a folder of them (`refs/heads/mesh-node/`) by name, and of which ref each is another name."""
+        out = self._answer("for-each-ref", "--format=%(refname) %(symref)", "--", under).out
+        lines = out.decode("utf-8", "backslashreplace").split("\n")[:-1]
+        return {name: target for name, _, target in (line.partition(" ") for line in lines)}
 
     def is_symbolic(self, ref: str) -> bool:
-        """Whether a ref is only another name of one."""
-        return self._run("symbolic-ref", "--quiet", "--", ref).code == 0
+        """Whether a ref is only another name of one, also of one that is not there; mostly without a process of its own.
+
+        Args:
+            ref: a sound name (`refs/heads/mesh`).
+        """
+        if (self.git_dir / "reftable").exists():
+            return self._answer("symbolic-ref", "--quiet", ref).code == 0
+        file = self.git_dir / ref
+        try:
+            return file.is_symlink() or file.read_bytes().startswith(b"ref:")
+        except OSError:
+            return False  # packed, or not there
 
     def has(self, oid: Oid) -> bool:
         """Whether this commit is here."""
@@ -107,14 +115,26 @@ class Repository:
 
     def merge_base(self, one: Oid, other: Oid) -> Oid | None:
         """A best common ancestor of two commits, or None where there is none."""
-        ran = self._answer("merge-base", one, other)
-        return ran.out.decode("ascii").split("\n", 1)[0] if ran.code == 0 else None
+        return next(iter(self.merge_bases(one, other)), None)
+
+    def merge_bases(self, one: Oid, other: Oid) -> list[Oid]:
+        """Every best common ancestor of two commits. A merge that has several starts from all of them at once."""
+        ran = self._answer("merge-base", "--all", one, other)
+        return ran.out.decode("ascii").split() if ran.code == 0 else []
 
     def descends(self, new: Oid, old: Oid) -> bool:
         """Whether `old` is `new` or an ancestor of it."""
         if new == old or old in self.parents(new):
             return True
         return self._answer("merge-base", "--is-ancestor", old, new).code == 0
+
+    def brought(self, base: Oid, head: Oid) -> Brought:
+        """What is wrong with the objects behind `head` that `base` has not, those of commits in between too."""
+        return brought(self._run, base, head)
+
+    def is_partial(self) -> bool:
+        """Whether objects were left out when this was cloned (`--filter`)."""
+        return self._run("config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$").code == 0
 
     def is_shallow(self) -> bool:
         """Whether history is cut off here (trap B15)."""
@@ -205,15 +225,15 @@ class Repository:
             raise errors.MeshFault(f"git cannot read {self.git_dir}: {answers.reason(ran)}", hint=_HINT)
         return ran
 
-    def _run(self, *args: str) -> Ran:
-        return finish(self._start(args), b"", TIMEOUT_MS)
+    def _run(self, *args: str, feed: bytes = b"", into: IO[bytes] | None = None) -> Ran:
+        return finish(self._start(args, into), feed, TIMEOUT_MS)
 
-    def _start(self, args: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(self, args: Sequence[str], into: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 ["git", f"--git-dir={self.git_dir}", *args],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=into or subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=self._env,
                 start_new_session=True,
