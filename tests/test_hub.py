@@ -312,7 +312,10 @@ def test_CLOSED_there_is_no_second_hub_in_a_namespace(yard: Yard) -> None:
 
 
 def test_RENDER_no_branch_is_moved_by_another_name(yard: Yard) -> None:
+    assert mesh_hub("adopt", str(yard.path)).err == ""
     yard.hub.git("symbolic-ref", "refs/heads/main", "refs/heads/mesh")
+    told = mesh_hub("adopt", str(yard.path))
+    assert (told.code, "refs/heads/main is another name of a branch" in told.err) == (0, True)
     assert [point.name for point in examine(yard.path, os.environ) if point.level == "bad"] == ["refs"]
     assert "RENDER: refs/heads/main: " in yard.force(f"{evil(yard, str(yard.tip))}:refs/heads/main")
     assert yard.hub.tip() == yard.tip
