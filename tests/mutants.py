@@ -270,8 +270,8 @@ MUTANTS: dict[str, Mutant] = {
         noticed_by=test_fork_choice.test_EPOCH_a_seal_over_the_other_side_takes_its_records_first_and_skips_its_numbers,
     ),
     "a suspension is forgotten": Mutant(
-        fold._judge,
-        "for log in sorted(epoch.suspended):",
+        fold._open,
+        "for log in sorted(suspended):",
         "for log in ():",
         noticed_by=test_fork_choice.test_PREFIX_a_proof_acts_from_the_epoch_that_takes_it_in_and_the_past_stays_judged,
     ),
@@ -465,11 +465,27 @@ MUTANTS |= {
         "if lacking(state, held.record) <= 1:",
         noticed_by=test_kinds_review.test_REVIEW_1_two_approvals_are_two_names_and_not_one_twice,
     ),
-    "one's own approval counts": Mutant(
+    "a reviewer approves what it wrote": Mutant(
+        review._by_its_author,
+        "return any(",
+        "return False and any(",
+        noticed_by=lambda: (
+            test_kinds_review.test_each_row_of_the_table_is_reached_and_what_is_not_applied_changes_nothing(
+                next(row for row in review.ROWS if row.rule == "REVIEW-2")
+            )
+        ),
+    ),
+    "an approval counts for ever": Mutant(
         review.lacking,
-        "sum(name != author for name in approved or before)",
-        "len(approved or before)",
-        noticed_by=test_kinds_review.test_REVIEW_2_an_early_approval_by_another_key_of_the_same_name_counts_for_nothing,
+        " and _may_approve(state, name)",
+        "",
+        noticed_by=test_kinds_review.test_REVIEW_2_an_approval_counts_while_its_reviewer_may_approve,
+    ),
+    "who is revoked has approved all the same": Mutant(
+        review.gone,
+        "if node in held.approved:",
+        "if False:",
+        noticed_by=test_kinds_review.test_REVIEW_2_what_a_revoked_reviewer_approved_and_was_not_judged_yet_it_has_not_approved,
     ),
     "an approval that comes before its record counts for nothing": Mutant(
         review.lacking,
@@ -552,7 +568,7 @@ MUTANTS |= {
     "whatever comes beside a seal passes a review": Mutant(
         change_review._loose,
         "if id_ not in history",
-        "if not trial.spine.chain",
+        "if not any(map(new.is_seal, new.lines.values()))",
         noticed_by=lambda: test_hostile.test_a_review_names_the_law_with_nothing_but_two_sets_of_files(
             "LEASE-2: beside a seal: a lease that is held"
         ),

@@ -18,9 +18,10 @@ from orxaq_mesh.news import MAX_TOLD
 from orxaq_mesh.review import ReadDeeper, Review, review
 from orxaq_mesh.store import Change
 from tests.builder import Trunk, secret, sign
+from tests.changes import honest, hostile_seals
 from tests.changes.hostile import CASES
 from tests.changes.judges import from_genesis
-from tests.changes.scene import SPINE, Scene, asks, file_of, forked, says, value_of, working_fleet
+from tests.changes.scene import SPINE, Scene, asks, file_of, says, value_of, working_fleet
 from tests.mischief import Mischief
 
 Files = dict[str, bytes]
@@ -56,7 +57,9 @@ def check(trunk: Trunk, files: Files) -> None:
     found = reviewed(trunk, files)
     ledger, reading = followed(trunk, files)
     held = {finding.law for finding in found.findings}
-    assert {finding.law for finding in reading.findings} <= held
+    wrong = {finding.file for finding in found.findings}
+    # Of a file of which worse is known, the order of its lines may go without saying.
+    assert {other.law for other in reading.findings if other.law != "RENDER" or other.file not in wrong} <= held
     if found.ok:
         assert not ledger.mends
         anew = Ledger(trunk.ledger.id)
@@ -175,12 +178,20 @@ def test_RENDER_whatever_is_done_to_the_files_review_and_node_say_the_same(seed:
     check(working_fleet(), files)
 
 
-@settings(max_examples=60)
-@given(st.integers(0, 2**32), st.integers(1, 6))
-def test_SEAL_whatever_liars_with_keys_write_review_and_node_say_the_same(seed: int, deeds: int) -> None:
-    trunk = forked(working_fleet())
+STARTS = (working_fleet, hostile_seals.parted, honest.both, honest.held, honest.signed_twice)
+
+
+@settings(max_examples=80)
+@given(st.sampled_from(STARTS), st.integers(0, 2**32), st.integers(1, 6), st.integers(0, 2))
+def test_SEAL_whatever_liars_with_keys_write_review_and_node_say_the_same(
+    start: Callable[[], Trunk], seed: int, lies: int, deeds: int
+) -> None:
+    trunk, dice = start(), random.Random(seed)
     pens = [trunk.pens[name] for name in ("oak", "elm", "ash", "owl", "fir", "sap", "yew", "recovery")]
-    check(trunk, Mischief(dict(trunk.files), pens, random.Random(seed)).done(deeds))
+    files = Mischief(dict(trunk.files), pens, dice).done(lies)
+    for _ in range(deeds):
+        dice.choice(DEEDS)(files, dice)
+    check(trunk, files)
 
 
 @settings(max_examples=60)

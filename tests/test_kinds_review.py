@@ -482,7 +482,7 @@ def test_NODE_3_an_admin_who_is_one_no_longer_keeps_what_a_node_may_ask_for_and_
     assert later(trunk, wish, approve(fir, wish)) == GRANTED
 
 
-def test_REVIEW_2_an_approval_ends_with_its_reviewers_standing() -> None:
+def test_REVIEW_2_what_a_revoked_reviewer_approved_and_was_not_judged_yet_it_has_not_approved() -> None:
     trunk = fleet()
     require(trunk, approvals=2)
     ash, fir = trunk.pens["ash"], trunk.pens["fir"]
@@ -490,38 +490,56 @@ def test_REVIEW_2_an_approval_ends_with_its_reviewers_standing() -> None:
     early = ask(trunk.pens["elm"], "early")
     trunk.seal(approve(fir, wish, early))
     trunk.seal(trunk.oak.write("node.revoke", log=fir.log, reason="lost"))
-    assert later(trunk, wish, approve(ash, wish, early)) is None, "a stolen key's word is no second one"
-    assert trunk.verdict(early).outcome == "held"
-    assert later(trunk, wish, approve(trunk.oak, wish, early)) == GRANTED
+    again = trunk.pen("fir", secret("fir again"))
+    admit = trunk.oak.write("node.admit", name="fir", key=again.key.public.text, roles=["reviewer"])
+    trunk.seal(again.hello(), admit)
+    assert later(trunk, wish, approve(ash, wish, early)) is None
+    assert trunk.verdict(early) == HELD
+    judged = trunk.seal(approve(trunk.oak, wish, early))
+    assert [item.verdict.rule for item in judged if item.again] == ["LEASE-1", "LEASE-1"]
 
 
-def test_REVIEW_2_who_may_approve_no_longer_has_not_approved() -> None:
-    trunk = fleet()
-    require(trunk, approvals=2)
-    ash, fir = trunk.pens["ash"], trunk.pens["fir"]
-    wish = held(trunk, ask(trunk.pens["elm"]))
-    trunk.seal(approve(fir, wish))
-    trunk.seal(trunk.oak.write("node.admit", name="fir", key=fir.key.public.text, roles=["node"]))
-    assert later(trunk, wish, approve(ash, wish)) is None
-
-
-def test_REVIEW_1_a_take_from_who_is_silent_comes_under_the_same_rule_unless_somebody_waits() -> None:
-    trunk = fleet()
-    elm, ash = trunk.pens["elm"], trunk.pens["ash"]
-    trunk.seal(ask(ash, "deploy"))
-    trunk.seal(trunk.oak.write("review.require", rule="r", kinds=["lease.acquire"], approvals=1))
-    held_ = trunk.ledger.state.slices["lease"].by_name["deploy"]
-    body = {"lease": "deploy", "session": "s", "ttl_ms": 60_000, "until": 999, "token": held_.token, "last": held_.last}
-    assert trunk.verdict(elm.draft("lease.take", {**body, "watched_ms": 99_999_999})).outcome == "held"
-
-
-def test_REVIEW_1_a_rule_that_replaces_another_is_a_lifting() -> None:
+def test_PREFIX_what_was_judged_stays_judged_though_its_reviewer_is_revoked() -> None:
     trunk = fleet()
     require(trunk)
-    trunk.seal(trunk.oak.write("review.require", rule="lifting", kinds=["review.lift"], approvals=1))
-    again = trunk.oak.write("review.require", rule="r", kinds=["breaker.reset"], approvals=1)
-    assert trunk.verdict(again).outcome == "held"
-    assert trunk.verdict(trunk.oak.write("review.require", rule="new", kinds=["breaker.reset"], approvals=1)).result
+    wish = held(trunk, ask(trunk.pens["elm"]))
+    assert later(trunk, wish, approve(trunk.pens["fir"], wish)) == GRANTED
+    trunk.seal(trunk.oak.write("node.revoke", log=trunk.pens["fir"].log, reason="lost"))
+    assert trunk.verdicts[wish.id] == GRANTED
+    assert holder(trunk)[0] == "elm"
+
+
+def test_REVIEW_2_an_approval_counts_while_its_reviewer_may_approve() -> None:
+    trunk = fleet()
+    require(trunk, approvals=2)
+    ash, wish = trunk.pens["ash"], held(trunk, ask(trunk.pens["elm"]))
+    trunk.seal(approve(ash, wish))
+    for roles, verdict in ((["node"], None), (["node", "reviewer"], GRANTED)):
+        trunk.seal(trunk.oak.write("node.admit", name="ash", key=ash.key.public.text, roles=roles))
+        assert later(trunk, wish, approve(trunk.oak, wish)) == verdict
+
+
+@pytest.mark.parametrize("queue", [True, False])
+def test_REVIEW_1_who_takes_a_lease_for_itself_needs_what_an_acquire_needs(queue: bool) -> None:
+    trunk = fleet()
+    wish = ask(trunk.pens["elm"])
+    trunk.seal(wish)
+    if queue:
+        trunk.seal(ask(trunk.oak, queue=True))
+    require(trunk)
+    token = holder(trunk)[1]
+    seen = {"token": token, "last": wish.id, "watched_ms": 60_000, "ttl_ms": 60_000, "until": 9999}
+    take = trunk.pens["ash"].write("lease.take", lease="deploy", session="s", **seen)
+    assert trunk.verdict(take)[:2] == (("applied", "LEASE-8") if queue else HELD[:2])
+
+
+def test_REVIEW_1_who_replaces_a_rule_needs_what_lifting_it_needs() -> None:
+    trunk = fleet()
+    require(trunk, kinds=["review.lift"], names=["r"])
+    assert trunk.verdict(trunk.oak.write("review.require", **rule_of(1))).result == "required"
+    loose = trunk.oak.write("review.require", **{**rule_of(1), "rule": "r"})
+    held(trunk, loose)
+    assert later(trunk, loose, approve(trunk.pens["fir"], loose)) == ("applied", "REVIEW-1", "required")
 
 
 @pytest.mark.parametrize("how", ["lifted", "tightened"])

@@ -139,7 +139,7 @@ def test_FORK_a_lease_held_on_both_sides_stays_with_one_and_the_other_is_fenced(
     halves.node("oak").reconcile(halves.url("b"))
     halves.node("fir").reconcile(halves.url("a"))
     *_, verdicts = halves.agree()
-    said_of = {record: verdict for record, _, verdict, _ in verdicts}
+    said_of = {record: verdict for record, _, verdict in verdicts}
     assert (said_of[east.record].result, said_of[west.record].outcome) == ("granted", "refused")
     assert halves.node("oak").renew("deploy").verdict == "applied"
     assert halves.node("oak").release("deploy").verdict == "applied"

@@ -194,7 +194,7 @@ def _reconciled(other: Callable[[], Trunk]) -> Callable[[Scene], None]:
 
 
 @cache
-def _both() -> Trunk:
+def both() -> Trunk:
     """One who has read both: the side of elm and ash goes on, oak's seal is an orphan and its word waits."""
     here, there = _at_two_hubs()
     union = forked(there)
@@ -220,7 +220,7 @@ def _over(trunk: Trunk) -> None:
 
 
 @cache
-def _signed_twice() -> Trunk:
+def signed_twice() -> Trunk:
     """Two of ash wait in the tree, for one seq: a restored backup."""
     trunk = forked(working_fleet())
     one = trunk.pens["ash"].draft("event.publish", {"topic": "t", "type": "x", "payload": "one"})
@@ -323,7 +323,7 @@ def _reviewed() -> Trunk:
 
 
 @cache
-def _held() -> Trunk:
+def held() -> Trunk:
     trunk = forked(_reviewed())
     (judged,) = trunk.seal(asks(trunk.pens["elm"], "release"))
     assert judged.verdict.outcome == "held"
@@ -367,6 +367,34 @@ def _with_a_readme(scene: Scene) -> None:
     scene.add(says(scene.elm))
 
 
+# Pull requests, merged in each of the three ways that a host has.
+
+
+def _branch(scene: Scene) -> None:
+    """A commit for each of three records."""
+    for number in range(3):
+        scene.add(says(scene.elm, number))
+        scene.step()
+
+
+def _rebased(scene: Scene) -> None:
+    _branch(scene)
+    scene.steps.pop()
+
+
+def _merged(scene: Scene) -> None:
+    _branch(scene)
+    scene.merge = True
+
+
+def _mistaken(scene: Scene) -> None:
+    """A commit of the branch broke what the next one put right."""
+    scene.append(file_of(scene.elm), b"elm was here")
+    scene.step()
+    scene.files.update(scene.trunk.files)
+    scene.add(says(scene.elm))
+
+
 _ODD_TEXT = (
     "\u2028\u2029\x85\x0b\x0c\x1b[31m\u202e<img src=x onerror=alert(1)> | @oak fixes #1 [x](http://x) \U0001f333\x7f"
 )
@@ -400,8 +428,8 @@ CASES: tuple[Case, ...] = (
     # Forks, and what comes of them.
     Case("fork: the other side's history comes here", "", _reconciled(_there), start=_here),
     Case("fork: a smaller side comes to the greater one", "", _reconciled(_here), start=_there),
-    _history("over an orphan, whose records arrive late", _over, start=_both),
-    _history("a proof suspends who signed twice", _suspended, start=_signed_twice),
+    _history("over an orphan, whose records arrive late", _over, start=both),
+    _history("a proof suspends who signed twice", _suspended, start=signed_twice),
     _history("the two halves and the seal that suspends for them", _both_halves_at_once),
     # Healing (law RENDER).
     _healed("garbage goes", _garbage),
@@ -433,15 +461,19 @@ CASES: tuple[Case, ...] = (
         lambda scene: submit(scene.elm, *(task(f"t{n}", *([f"t{n - 1}"] if n else [])) for n in range(100)), dag="big"),
     ),
     _asked("a key used once", lambda scene: says(scene.elm, once="nightly")),
+    # Merged by a host.
+    Case("merge: rebased onto the trunk", "", _rebased),
+    Case("merge: by a commit of two parents", "", _merged),
+    Case("merge: a mistake, and its end", "", _mistaken),
     # Review mode.
     _asked("what will be held", lambda scene: asks(scene.elm, "release"), start=_reviewed),
     _history("what is held", lambda trunk: trunk.seal(asks(trunk.pens["elm"], "release")), start=_reviewed),
-    _asked("an approval", lambda scene: _approves(scene.trunk), start=_held),
-    _history("an approval, and what it let through", _approved, start=_held),
+    _asked("an approval", lambda scene: _approves(scene.trunk), start=held),
+    _history("an approval, and what it let through", _approved, start=held),
     _history(
         "a held record is taken back",
         lambda trunk: trunk.seal(trunk.pens["elm"].write("review.reject", records=_the_held(trunk), reason="no")),
-        start=_held,
+        start=held,
     ),
     # Bytes.
     Case("proposal: the longest line there can be", "", _longest),

@@ -311,6 +311,14 @@ def _disorderly(scene: Scene) -> None:
     scene.append(file_of(scene.elm), two.line, one.line)
 
 
+def _evil_merge(scene: Scene) -> None:
+    """The branch is sound; the commit that merges it takes something away."""
+    scene.add(says(scene.elm))
+    scene.step()
+    scene.merge = True
+    scene.edit(file_of(scene.elm), lambda lines: [*lines[:2], *lines[3:]])
+
+
 def _seal_lines(number: int) -> Callable[[list[bytes]], list[bytes]]:
     return lambda lines: [line for n, line in enumerate(lines, 1) if n != number]
 
@@ -330,6 +338,7 @@ CHAINS = (
     _edited("CHAIN", "an old record is deleted", lambda lines: lines[:2] + lines[3:]),
     _edited("CHAIN", "the first record is deleted", lambda lines: lines[1:]),
     _edited("CHAIN", "the last record is deleted", lambda lines: lines[:-1]),
+    Case("CHAIN: a merge takes away what its branch did not", "CHAIN", _evil_merge),
     Case("CHAIN: a log is deleted", "CHAIN", _gone("")),
     Case("CHAIN: all is deleted", "CHAIN", _everything),
     _edited("SEEN", "an old seal is deleted", _seal_lines(7), spine=True),

@@ -206,7 +206,7 @@ def _on_a_false_seal(scene: Scene) -> None:
     scene.append(SPINE, scene.seal(word, parent=false.id, epoch=false.epoch + 1).line)
 
 
-def _parted() -> Trunk:
+def parted() -> Trunk:
     """A trunk behind a fork: ash's seal lost, oak's went on; nobody has passed the orphan yet."""
     trunk = forked(working_fleet())
     other = forked(trunk)
@@ -257,8 +257,8 @@ CASES: tuple[Case, ...] = (
     Case("EPOCH: over a seal that nobody has", "EPOCH", _passes_nobody),
     _with("EPOCH", "over its own parent", over=_past(0)),
     _with("EPOCH", "over a seal beneath it", over=_past(3)),
-    _with("EPOCH", "over an orphan, and a number too high", start=_parted, over=_orphan, epoch=29),
-    _with("EPOCH", "a number as if over an orphan", start=_parted, epoch=29),
+    _with("EPOCH", "over an orphan, and a number too high", start=parted, over=_orphan, epoch=29),
+    _with("EPOCH", "a number as if over an orphan", start=parted, epoch=29),
     # What it takes in.
     _heads("SEAL", "a head that goes back", lambda scene: _head(scene.ash, _old(scene, "ash", 3))),
     _heads("SEAL", "the head of the last seal again", lambda scene: _head(scene.ash)),

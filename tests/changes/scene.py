@@ -80,12 +80,16 @@ class Scene:
         trunk: what the change is made to. `trunk.seal(...)` moves it on, as long as no file was changed.
         files: what the change makes of it.
         odd: path -> an entry of the head's tree that no plain file is.
+        steps: the files at each commit of a branch before the head.
+        merge: the head is a merge of that branch, as a host's button makes it.
     """
 
     def __init__(self, trunk: Trunk) -> None:
         self.trunk = forked(trunk)
         self._files: dict[str, bytes] | None = None
         self.odd: dict[str, Odd] = {}
+        self.steps: list[dict[str, bytes]] = []
+        self.merge = False
         self.beside: dict[str, bytes] = {}
 
     def __getattr__(self, name: str) -> Pen:
@@ -138,11 +142,19 @@ class Scene:
 
     # Commits.
 
+    def step(self) -> None:
+        """A commit of the branch ends here; what follows is the next."""
+        self.steps.append(dict(self.files))
+
     def commits(self, objects: Objects) -> tuple[str | None, str]:
-        """(base, head) of the change: the head is one commit on the base, if there is one."""
+        """(base, head) of the change: one commit on the base, if there is one; or several; or a merge of them into it."""
         base = objects.commit(objects.root(self.trunk.files | self.beside)) if self.trunk.files else None
-        root = objects.root({**self.beside, **self.files}, self.odd)
-        return base, objects.commit(root, *([base] if base else []))
+        parents = [base] if base else []
+        for files in self.steps:
+            parents = [objects.commit(objects.root({**self.beside, **files}), *parents)]
+        if self.merge and base:
+            parents = [base, *parents]
+        return base, objects.commit(objects.root({**self.beside, **self.files}, self.odd), *parents)
 
 
 class Case(NamedTuple):
