@@ -28,6 +28,7 @@ from orxaq_mesh.record import Record, epoch_place, log_place
 from orxaq_mesh.schema import read_record, read_seal
 from orxaq_mesh.store import Oid, Outcome, Pushed
 from orxaq_mesh.store.answers import Ran, pushed
+from orxaq_mesh.store.objects import MAX_FILE_BYTES
 from tests.builder import secret, sign
 from tests.fleet import MESH, Done
 from tests.hubs import bare, wait_until
@@ -231,6 +232,18 @@ def test_LIVE_a_file_of_very_many_lines_is_not_read(yard: Yard) -> None:
     assert law_of(yard.push_outbox(yard.elm.log, files={path: yard.held[path] + b"\n" * 1_000_000})) == "LIVE"
 
 
+def test_LIVE_what_comes_along_behind_a_commit_is_not_too_large_either(yard: Yard) -> None:
+    first = str(yard.tip)
+    heavy = yard.store.commit(first, {"heavy": b"x" * (MAX_FILE_BYTES + 1)}, [first], "heavy", 999)
+    yard.trunk.seal(yard.event(n=1))
+    new = yard.commit(yard.trunk.files, [first, heavy], first)
+    assert "LIVE: " in yard.force(f"{new}:refs/heads/mesh")
+    box = yard.commit({**yard.held, **render(yard.held.get, [yard.event(n=2)])}, [first, heavy], first)
+    assert "LIVE: " in yard.force(f"{box}:refs/heads/mesh-node/{yard.elm.log}")
+    light = yard.store.commit(first, {"light": b"x"}, [first], "light", 999)
+    assert yard.force(f"{yard.commit(yard.trunk.files, [first, light], first)}:refs/heads/mesh")[0] == "0"
+
+
 def test_PREFIX_a_seal_with_the_proof_of_two_histories_passes(yard: Yard) -> None:
     one, two = (yard.elm.draft("event.publish", {"topic": "a", "type": "b", "payload": {"n": n}}) for n in (1, 2))
     assert passes(yard.push_outbox(yard.elm.log, one))
@@ -299,7 +312,10 @@ def test_CLOSED_there_is_no_second_hub_in_a_namespace(yard: Yard) -> None:
 
 
 def test_RENDER_no_branch_is_moved_by_another_name(yard: Yard) -> None:
+    assert mesh_hub("adopt", str(yard.path)).err == ""
     yard.hub.git("symbolic-ref", "refs/heads/main", "refs/heads/mesh")
+    told = mesh_hub("adopt", str(yard.path))
+    assert (told.code, "refs/heads/main is another name of a branch" in told.err) == (0, True)
     assert [point.name for point in examine(yard.path, os.environ) if point.level == "bad"] == ["refs"]
     assert "RENDER: refs/heads/main: " in yard.force(f"{evil(yard, str(yard.tip))}:refs/heads/main")
     assert yard.hub.tip() == yard.tip
@@ -341,8 +357,7 @@ def test_RENDER_names_that_look_like_a_branch_of_the_ledger_move_nothing(yard: Y
     bad, before = evil(yard, first), yard.hub.git("for-each-ref")
     for odd in ODD_NAMES:
         ref = odd.replace("TIP", first).replace("LOG", yard.elm.log)
-        for old in (first, "0" * 40):
-            assert "RENDER: " in yard.wire((old, bad, ref)), ref
+        assert "RENDER: " in yard.wire((first, bad, ref)), ref
     assert "CLOSED: " in yard.wire((first, bad, "refs/heads/mesh\nx"))
     assert yard.hub.git("for-each-ref") == before
 

@@ -64,7 +64,7 @@ def adopt(
     What its branches hold stays as it is. Users that are mapped to nodes stay mapped.
     """
     from orxaq_mesh.home.process import environment
-    from orxaq_mesh.hub.making import adopt, check_bare
+    from orxaq_mesh.hub.making import adopt, check_bare, other_names
     from orxaq_mesh.hub.settings import FILE, FOLDER, HubSettings, read_settings
 
     environ = environment()
@@ -77,6 +77,8 @@ def adopt(
         return
     adopt(path.absolute(), settings, environ)
     _tell(path, settings, f"{path} enforces from now on. Look at it with: mesh hub check {path}")
+    for point in other_names(path.absolute(), environ):
+        call().warn(f"{point.what}, and nothing moves by either name. Mend: {point.mend}")
 
 
 @app.command(cls=Command, epilog="Example: mesh hub check /srv/fleet.git")

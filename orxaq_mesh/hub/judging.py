@@ -117,18 +117,32 @@ class Judge:
                 yield Finding(
                     "PUSH", move.ref, 0, "the branch only moves forward: this commit does not descend from it"
                 )
+            yield from self._behind(repository, tip, move)
             if branch == trunk:
                 yield from self._trunk(repository, move.old, move.new)
             else:
                 yield from self._whose(asked, branch)
                 yield from self._outbox(repository, tip, move)
 
+    def _behind(self, repository: Repository, tip: Oid | None, move: Move) -> Iterator[Finding]:
+        """LIVE: what comes along with the commit that is judged. None of it is read here, but every node fetches it."""
+        assert move.new is not None
+        parents = repository.parents(move.new)
+        if tip is None or all(parent in (tip, move.old) or self._is_settled(parent) for parent in parents):
+            return
+        found = repository.brought(tip, move.new)
+        for flaw in found.flaws:
+            yield Finding(flaw.law, flaw.file, 0, flaw.reason)
+        if found.unknown:
+            yield Finding("LIVE", move.ref, 0, found.unknown)
+
     def _is_here(self, repository: Repository, ref: str, old: Oid) -> bool:
         """Whether a commit lies in the hub itself, and not only in what is being pushed."""
-        if repository.tip(ref) == old:
-            return True
+        return repository.tip(ref) == old or self._is_settled(old)
+
+    def _is_settled(self, commit: Oid) -> bool:
         with Repository(self._hub, environ=self._environ) as settled:
-            return settled.has(old)
+            return self._memory.knows(commit) or settled.has(commit)
 
     def _other(self, repository: Repository, move: Move) -> Iterator[Finding]:
         """RENDER: a ref that no ledger has. One that was there before the hub was adopted is git's own matter."""

@@ -154,7 +154,7 @@ def examine(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
             yield Point(
                 "config", "bad", f"{key} is {clean(found, limit=60) or 'not set'}; it must be {value}", adopt_it
             )
-    yield from _names(hub, environ)
+    yield from other_names(hub, environ)
     yield _trunk(hub, environ)
 
 
@@ -172,7 +172,7 @@ def _settings(hub: Path, adopt_it: str) -> Iterator[Point]:
         yield Point("outboxes", "look", what, "mesh hub allow PATH USER NODE")
 
 
-def _names(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
+def other_names(hub: Path, environ: Mapping[str, str]) -> Iterator[Point]:
     """Refs that are only other names: what is pushed to one moves a branch that was not named."""
     ran = _git([f"--git-dir={hub}", "for-each-ref", "--format=%(if)%(symref)%(then)%(refname)%(end)"], environ)
     for name in filter(None, ran.out.decode("utf-8", "backslashreplace").split("\n")):
