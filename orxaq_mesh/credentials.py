@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 # What stands to the left of a token is no part of a longer word, or every long base64 text holds one some day.
-_LEFT: Final = r"(?<![A-Za-z0-9+/=_-])"
+_LEFT: Final = r"(?<![A-Za-z0-9+/_-])"
 _RIGHT: Final = r"(?![A-Za-z0-9_-])"
 
 _TOKENS: Final = {

@@ -243,6 +243,9 @@ def _notes(trial: Ledger, ledger: Ledger, changes: Sequence[FileChange], reading
     for change in changes:
         if change.path in ledger.mends and change.path not in trial.mends:
             yield f"mends {clean(change.path)}"
+    beside = len(trial.spine.stood) - len(trial.spine.chain) - len(ledger.spine.stood) + len(ledger.spine.chain)
+    if beside > 0:
+        yield f"the spine forks: {beside} {'seal stands' if beside == 1 else 'seals stand'} beside it (mesh explain FORK)"
     if reading.left:
         first, last = reading.left[0], reading.left[-1]
         yield f"the spine goes another way from epoch {first.epoch - 1} on: {len(reading.left)} epochs up to {last.epoch} are left (mesh explain FORK)"

@@ -28,6 +28,7 @@ from tests.pulls import ROOT
 TOKEN = "ghs_secret"
 BOT = "github-actions[bot]"
 NEXT = '<https://host.example/elsewhere?page=2>; rel="next"'
+ALWAYS = "always() && "
 _NAME = "acme/fleet"
 
 
@@ -172,7 +173,10 @@ def run_action(host: Host, number: int, scratch: Path, **inputs: str) -> Ran:
     env |= {"GITHUB_ACTION_PATH": str(ROOT), **{name: str(file) for name, file in files.items()}}
     code, log, ran, outputs = 0, "", list[str](), dict[str, str]()
     for step in said["runs"]["steps"]:
-        if "uses" in step or ("if" in step and not _holds(step["if"], contexts)):
+        condition = step.get("if", "")
+        always = condition.startswith(ALWAYS)
+        condition = condition.removeprefix(ALWAYS)
+        if "uses" in step or (code and not always) or (condition and not _holds(condition, contexts)):
             continue
         more = {name: _filled(str(value), contexts) for name, value in step.get("env", {}).items()}
         script = scratch / "step.sh"
@@ -180,11 +184,9 @@ def run_action(host: Host, number: int, scratch: Path, **inputs: str) -> Ran:
         argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
         done = subprocess.run(argv, env={**env, **more}, cwd=scratch, capture_output=True, text=True, check=False)
         log += done.stdout + done.stderr
-        code, ran = done.returncode, [*ran, step["name"]]
+        code, ran = code or done.returncode, [*ran, step["name"]]
         outputs |= _outputs(files["GITHUB_OUTPUT"])
         contexts |= {f"steps.{step.get('id')}.outputs.{name}": value for name, value in outputs.items()}
-        if code:
-            break
     summary = files["GITHUB_STEP_SUMMARY"]
     return Ran(code, log, summary.read_text() if summary.exists() else "", outputs, ran)
 
@@ -197,6 +199,7 @@ def _contexts(host: Host, number: int, said: Any, inputs: dict[str, str]) -> dic
         "github.repository": _NAME,
         "github.event.pull_request.number": str(number),
         "github.event.pull_request.base.ref": "mesh",
+        "github.event.pull_request.base.sha": host.git("rev-parse", "refs/heads/mesh"),
         "github.event.pull_request.head.sha": host.git("rev-parse", f"refs/pull/{number}/head"),
     }
     for name, given in said["inputs"].items():

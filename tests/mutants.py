@@ -58,6 +58,7 @@ from tests import (
     test_patch,
     test_prose,
     test_prose_markdown,
+    test_review_bounds,
     test_review_cli,
     test_shelf,
     test_silence,
@@ -556,6 +557,18 @@ MUTANTS |= {
         "list(held.approved)]",
         "[]]",
         noticed_by=test_kinds_review.test_CACHE_a_snapshot_knows_what_is_held_approved_early_and_required,
+    ),
+    "a review sees only what one of two merge bases shows": Mutant(
+        reviewing._worse,
+        "if line not in gone",
+        "",
+        noticed_by=test_review_bounds.test_of_two_outcomes_counts_what_either_adds_and_what_either_takes_away,
+    ),
+    "a review lets a ledger speak to the runner": Mutant(
+        github._quiet,
+        'line.replace("##[", r"#\\x23[")',
+        "line",
+        noticed_by=test_prose.test_QUIET_the_runner_finds_no_command_of_its_older_form_in_any_line,
     ),
     "a review lets through what the fold would fence": Mutant(
         change_review._come_to_nothing,

@@ -43,6 +43,23 @@ def run(argv: list[str], cwd: Path, feed: bytes = b"", **variables: str) -> Done
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def commit_with_dot_git(pulls: Pulls) -> str:
+    """A commit above the trunk that git's own check refuses: no node takes it in."""
+    blob = bytes.fromhex(pulls.git("rev-parse", "mesh:ledger/epochs"))
+    tree = plain_git(
+        "-C",
+        str(pulls.folder),
+        "hash-object",
+        "-t",
+        "tree",
+        "--literally",
+        "-w",
+        "--stdin",
+        feed=b"40000 .git\0" + blob,
+    )
+    return pulls.git("commit-tree", tree, "-p", "mesh", "-m", "bad")
+
+
 class Pulls:
     """A checkout with the trunk `mesh`, and the ledger that is in it."""
 

@@ -14,7 +14,7 @@ from orxaq_mesh.prose.page import COMMENT_BYTES, MARK
 from tests.fleet import Fleet
 from tests.forge_host import BOT, TOKEN, Host, action, run_action
 from tests.hubs import plain_git
-from tests.pulls import ROOT, Pulls
+from tests.pulls import ROOT, Pulls, commit_with_dot_git
 
 pytestmark = pytest.mark.xdist_group("action")
 
@@ -35,6 +35,12 @@ def propose(pulls: Pulls, host: Host, branch: str = "topic") -> int:
     return host.open(branch)
 
 
+def assert_names(page: str, host: Host, number: int) -> None:
+    """A page says which commits it is about."""
+    base, head = (host.git("rev-parse", ref) for ref in ("mesh", f"refs/pull/{number}/head"))
+    assert f"base `{base}`, head `{head}`." in page
+
+
 # What a pull request gets.
 
 
@@ -49,6 +55,7 @@ def test_an_honest_pull_request_passes_and_is_told_once(pulls: Pulls, host: Host
         assert ran.summary.startswith(f"{MARK}\n## May be merged")
     assert [comment["user"]["login"] for comment in host.comments] == ["ann", BOT]
     assert host.comments[1]["body"] == ran.summary
+    assert_names(ran.summary, host, number)
     assert [asked.split()[0] for asked in host.asked] == ["GET", "POST", "GET"]
     assert (tmp_path / "run0" / "pip").read_text().count("--require-hashes --only-binary :all:") == 1
 
@@ -75,6 +82,37 @@ def test_the_comment_follows_the_pull_request(pulls: Pulls, host: Host, tmp_path
     assert run_action(host, number, tmp_path / "two").code == 0
     assert len(host.comments) == 1
     assert "## May be merged" in host.comments[0]["body"]
+
+
+def test_CLOSED_a_comment_never_speaks_of_a_head_that_was_not_reviewed(
+    pulls: Pulls, host: Host, tmp_path: Path
+) -> None:
+    """First all is well; then a head comes that no node takes in, and the fetch fails; then the review dies."""
+    tip = pulls.branch("topic", pulls.lease(pulls.elm, "deploy", queue=True))
+    number = propose(pulls, host)
+    assert run_action(host, number, tmp_path / "one").code == 0
+    bad = commit_with_dot_git(pulls)
+    again = pulls.git("commit-tree", f"{tip}^{{tree}}", "-p", bad, "-m", "good")
+    pulls.git("push", "--quiet", "--force", str(host.path), f"{again}:refs/pull/{number}/head")
+    ran = run_action(host, number, tmp_path / "two")
+    assert ran.code != 0
+    assert "hasDotgit" in ran.log
+    assert "Review" not in ran.steps
+    (comment,) = host.comments
+    assert comment["body"].startswith(f"{MARK}\n## Was not reviewed\n")
+    assert comment["body"] == ran.summary
+    assert_names(comment["body"], host, number)
+
+
+def test_QUIET_what_a_pull_request_says_in_the_log_is_no_command_to_the_runner(
+    pulls: Pulls, host: Host, tmp_path: Path
+) -> None:
+    said = pulls.oak.write("review.allow", digest="ab" * 32, reason="##[stop-commands]x ###[add-mask]e")
+    pulls.branch("topic", said)
+    ran = run_action(host, propose(pulls, host), tmp_path / "run")
+    assert ran.code == 0
+    assert "stop-commands" in ran.log
+    assert "##[" not in ran.log
 
 
 def test_B4_nothing_that_a_pull_request_brings_is_run_or_checked_out(pulls: Pulls, host: Host, tmp_path: Path) -> None:
@@ -142,7 +180,8 @@ def test_SIG_another_ledger_than_the_named_one_fails_the_check(pulls: Pulls, hos
     assert (ran.code, ran.outputs["answer"]) == (6, "invalid")
     assert "mesh: invalid: this is ledger" in ran.log
     assert [comment["body"] for comment in host.comments] == [ran.summary]  # it no longer says what was true before
-    assert ran.summary == f"{MARK}\n## Was not reviewed\n\nThe log of this check says why.\n"
+    assert ran.summary.startswith(f"{MARK}\n## Was not reviewed\n\nThe log of this check says why.\n")
+    assert_names(ran.summary, host, number)
 
 
 def test_a_fault_is_no_yes(pulls: Pulls, host: Host, tmp_path: Path) -> None:

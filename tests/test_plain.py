@@ -17,7 +17,7 @@ from orxaq_mesh.record import MAX_INT, MAX_LINE_BYTES, BadLine, canonical, parse
 
 NAMES = ("seal", *schema.kinds())
 EXAMPLES: dict[str, dict[str, Any]] = {name: schema.document(name)["examples"][0] for name in NAMES}
-NOT_PLAIN = {"node.admit"}  # its roles are an array of which no two are alike
+NOT_PLAIN = {"node.admit", "review.approve", "review.reject", "review.require"}  # arrays of which no two are alike
 
 SHA, HEX40 = "9c" * 32, "9f" * 20
 OUTPUT = {"err": {"bytes": 0, "sha256": SHA}, "out": {"bytes": 9, "sha256": SHA, "truncated": True}}

@@ -94,6 +94,29 @@ def test_a_line_that_is_longer_than_a_page_is_counted_and_not_cut() -> None:
     assert "ppp" not in page
 
 
+@pytest.mark.parametrize("ticks", [20_000, 22_000, 60_000])
+def test_a_line_with_a_long_run_of_backticks_does_not_take_the_others_along(ticks: int) -> None:
+    review = found(new=3)
+    long = review.lines[0]._replace(text=b"`" * ticks)
+    page = markdown(review._replace(lines=(review.lines[0], long, *review.lines)))
+    assert len(page.encode()) <= COMMENT_BYTES
+    assert page.count("    7  x\n") == 4
+    assert ("and 1 more line:" in page) == (ticks > 20_000)
+    assert "<summary>5 new lines" in page
+
+
+def test_a_part_that_finds_no_room_is_told_of_at_the_end() -> None:
+    page = markdown(found(SIG, unknown=("x",), said=5, new=9), limit=900)
+    assert len(page.encode()) <= 900
+    assert "Not all of it fits here: `mesh review -v` shows the rest." in page
+    assert "Not all of it fits" not in markdown(found(SIG, unknown=("x",), said=5, new=9))
+
+
+def test_a_page_names_the_commits_that_it_is_about() -> None:
+    assert "\n\nReviewed: base `ba5e`, head `4ead`.\n" in markdown(found(), compared=("ba5e", "4ead"))
+    assert "\n\nReviewed: base `ba5e`.\n" in markdown(found(), compared=("ba5e",))
+
+
 # Workflow commands.
 
 
@@ -120,12 +143,21 @@ def test_no_more_annotations_than_github_shows_and_the_rest_is_counted(findings:
         assert f"and {findings - shown} more" in said[-1]
 
 
-@given(st.text(max_size=200))
+@given(st.one_of(st.text(max_size=200), st.text("#[]:a", max_size=20)))
 def test_QUIET_no_text_of_a_ledger_becomes_a_command(text: str) -> None:
     review = found(SIG._replace(reason=text, file=text), unknown=(text,), said=1, words=text)
     said = [*log(review)]
-    assert sum(one.lstrip().startswith(("::", "##[")) for one in said) == 2
+    assert sum(one.lstrip().startswith("::") for one in said) == 2
+    assert not any("##[" in one for one in said)
     assert all(one.isprintable() for one in said)
+
+
+def test_QUIET_the_runner_finds_no_command_of_its_older_form_in_any_line() -> None:
+    """It looks for `##[` anywhere in a line."""
+    text = "a ##[stop-commands]x ###[add-mask]e"
+    said = [*log(found(SIG._replace(reason=text, file=text), unknown=(text,), said=1, words=text))]
+    assert sum("stop-commands" in one for one in said) == 5
+    assert not any("##[" in one for one in said)
 
 
 def test_QUIET_the_page_of_a_hostile_review_says_the_words_and_no_more() -> None:

@@ -10,6 +10,7 @@ Laws: QUIET, nothing is checked out, run or written in the repository. CACHE, a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,9 @@ from orxaq_mesh.text import clean
 MAX_BYTES, MAX_FILES, MAX_LINES = 64 * 1024 * 1024, 50_000, 4096
 """So many new bytes of a change are read, in so many files, of so many new lines each (B6). A hundred thousand records
 are some 60 MB in three thousand files of 32 lines; of a place in the spine there may be some more variants."""
+MAX_ALL_LINES = 500_000
+MAX_TOLD = 1000
+"""So many findings of one law are told; the rest is counted."""
 MAX_BASES = 8
 """So many commits at which two histories parted are looked at. Two that merged each other crosswise have two."""
 _CUT_OFF = "history is cut off here (a shallow clone)"
@@ -101,7 +105,8 @@ def of_patch(repository: Repository, base: Oid, data: bytes, asked: Asked) -> Re
     """
     found = read_patch(data, lambda path: repository.read(base, path))
     moved = [f"{len(found.moved)} files were changed since the patch was made: its lines are put in one by one"]
-    return _judged(repository, base, asked, _Change(found.changes, (), moved * bool(found.moved), found.findings))
+    items = list(_bounded(found.changes))
+    return _judged(repository, base, asked, _Change(items, (), moved * bool(found.moved), found.findings))
 
 
 def _judged(repository: Repository, base: Oid, asked: Asked, change: _Change) -> Review:
@@ -112,7 +117,21 @@ def _judged(repository: Repository, base: Oid, asked: Asked, change: _Change) ->
     except ReadDeeper:
         found = review(read_whole(repository, base, settles=False), change.items, change.unknown)
     findings = sorted({*found.findings, *change.findings}, key=lambda one: (one.file, one.line, one.law))
-    return found._replace(ok=not findings, findings=tuple(findings), notes=(*change.notes, *found.notes))
+    return found._replace(ok=not findings, findings=tuple(_told(findings)), notes=(*change.notes, *found.notes))
+
+
+def _told(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """The findings, so many of each law; then, for a law that has more, how many more it has, and from where on."""
+    numbers: Counter[str] = Counter()
+    last: dict[str, Finding] = {}
+    for one in findings:
+        numbers[one.law] += 1
+        if numbers[one.law] <= MAX_TOLD:
+            yield one
+        else:
+            last.setdefault(one.law, one)
+    for law, one in last.items():
+        yield one._replace(reason=f"and {numbers[law] - MAX_TOLD:,} findings more of {law}, from here on")
 
 
 def _check_is(ledger: Ledger, pin: str) -> None:
@@ -155,11 +174,10 @@ def _nothing_in_common(is_cut: bool) -> str:
 
 
 def _onto(repository: Repository, base: Oid, head: Oid, parted: Sequence[Oid]) -> tuple[list[Change | Flaw], list[str]]:
-    """What the head changed since each of the commits at which the two parted, as a change of the base; and the files
-    that both changed.
+    """What the head changed since it parted from the base, as a change of the base; and the files that both changed.
 
-    A merge of git's begins where all of those are taken together. So what only one of them has, and the head has not,
-    is what the head takes away.
+    Where they parted at several commits, a merge of git's begins at all of them taken together. So what only one of
+    them has, and the head has not, is what the head takes away.
     """
     flaws: dict[Flaw, None] = {}
     changes: dict[str, Change] = {}
@@ -181,11 +199,12 @@ def _onto(repository: Repository, base: Oid, head: Oid, parted: Sequence[Oid]) -
 def _worse(one: bytes | None, other: bytes | None, there: bytes | None) -> bytes | None:
     """Of two outcomes for a file of the base: what either adds, without what either takes away, and as unordered."""
     gone = set(_lines(there)) - set(_lines(one)).intersection(_lines(other))
-    both = sorted((one, other), key=lambda made: in_order(_lines(made)) == (made or b""))
-    lines = [line for made in both for line in _lines(made) if line not in gone]
-    made = in_order(list(dict.fromkeys(lines)))
-    in_disorder = in_order(_lines(both[0])) != (both[0] or b"")
-    return (b"".join(line + b"\n" for line in lines) if in_disorder else made) or None
+    first, second = sorted((one, other), key=lambda made: in_order(_lines(made)) == (made or b""))
+    known = set(_lines(first))
+    lines = [*_lines(first), *(line for line in _lines(second) if line not in known)]
+    left = [line for line in lines if line not in gone]
+    ordered = in_order(_lines(first)) == (first or b"")
+    return (in_order(left) if ordered else b"".join(line + b"\n" for line in left)) or None
 
 
 def merged(old: bytes | None, new: bytes | None, there: bytes | None) -> bytes | None:
@@ -223,15 +242,20 @@ def _of_strangers(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
 
 def _bounded(items: Iterable[Change | Flaw]) -> Iterator[Change | Flaw]:
     """As much of a change as is read; where there is more, that is a flaw of it."""
-    size = 0
+    size = lines = 0
     for number, item in enumerate(items):
         size += len(item.new or b"") if isinstance(item, Change) else 0
-        if size > MAX_BYTES or number >= MAX_FILES:
-            reason = f"the change is larger than what is read: {MAX_BYTES} bytes in {MAX_FILES} files"
+        more = _grew(item) if isinstance(item, Change) else 0
+        lines += max(more, 0) if more <= MAX_LINES else 0
+        if size > MAX_BYTES or number >= MAX_FILES or lines > MAX_ALL_LINES:
+            reason = (
+                f"the change is larger than what is read: {MAX_BYTES >> 20} MB or {MAX_ALL_LINES:,} new lines"
+                f" in {MAX_FILES:,} files"
+            )
             yield Flaw("LIVE", item.path if isinstance(item, Change) else item.file, reason)
             return
-        if isinstance(item, Change) and (more := _grew(item)) > MAX_LINES:
-            yield Flaw("LIVE", item.path, f"{more} new lines; at most {MAX_LINES} of a file are read")
+        if isinstance(item, Change) and more > MAX_LINES:
+            yield Flaw("LIVE", item.path, f"{more:,} new lines; at most {MAX_LINES:,} of a file are read")
         else:
             yield item
 

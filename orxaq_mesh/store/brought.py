@@ -65,7 +65,7 @@ def brought(git: Git, base: Oid, head: Oid) -> Brought:
 
 
 def _checked(git: Git, feed: bytes, head: Oid) -> Brought:
-    """git's own check of some objects: packed in a folder of our own, and indexed as a fetch does it."""
+    """The check that git itself makes of some objects: packed in a folder of our own, and indexed as a fetch does it."""
     with tempfile.TemporaryDirectory(prefix="orxaq-mesh-") as folder:
         pack = Path(folder) / "brought.pack"
         with pack.open("wb") as file:

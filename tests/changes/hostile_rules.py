@@ -325,6 +325,7 @@ CASES: tuple[Case, ...] = (
         _says("SECRET", name, _publishes(payload), node=_SIGNED_ELSEWHERE)
         for name, payload in (
             ("a token in a payload", {"token": _TOKEN}),
+            ("a token that is given to an option", f"curl --oauth2-bearer={_TOKEN} https://example.org"),
             ("a token in the middle of a text", f"use {_TOKEN} to push"),
             ("a password by a field's name", {"env": [{"password": _PASSWORD}]}),
             ("a password in a URL", f"https://elm:{_PASSWORD}@example.org/x"),

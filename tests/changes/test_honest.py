@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from orxaq_mesh import fold
+from orxaq_mesh.review import review
+from orxaq_mesh.store import Change
 from orxaq_mesh.store.git import GitStore
 from orxaq_mesh.store.repository import Repository
 from tests.changes.guarded import Guarded
 from tests.changes.honest import CASES, PUT_BACK
 from tests.changes.judges import next_seal, node_says, read, review_of, stranger
 from tests.changes.objects import Objects
-from tests.changes.scene import Case
+from tests.changes.scene import Case, Scene, says, working_fleet
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -43,6 +45,15 @@ def test_RENDER_what_waited_and_was_deleted_is_not_held_against_who_puts_it_back
     objects.point("mesh", head)
     assert review_of(scene.trunk, repository, base, head).findings == ()
     assert node_says(scene.trunk, store, base, head) == set()
+
+
+def test_FORK_a_review_says_that_a_change_forks_the_spine() -> None:
+    scene = Scene(working_fleet())
+    before = dict(scene.files)
+    scene.add(word := says(scene.elm), seals=[scene.seal(word), scene.seal(word, at="2026-11-20T09:31:00.000Z")])
+    paths = [path for path in scene.files if scene.files[path] != before.get(path)]
+    found = review(scene.trunk.ledger, [Change(path, before.get(path), scene.files[path]) for path in paths])
+    assert (found.ok, found.notes) == (True, ("the spine forks: 1 seal stands beside it (mesh explain FORK)",))
 
 
 def test_every_honest_case_has_a_name_of_its_own_and_there_are_enough() -> None:
