@@ -667,6 +667,15 @@ def _old_snapshot(yard: Yard) -> None:
     file.write_bytes(file.read_bytes().replace(b'"epoch":', b'"epoch": ').replace(str(yard.tip).encode(), b"f" * 40))
 
 
+def _senseless(yard: Yard) -> None:
+    """A whole snapshot with its digest, as another program may have meant it."""
+    file = yard.path / FOLDER / memory.FILE
+    wait_until(file.exists, 10)
+    os.kill(standby_pid(yard), signal.SIGKILL)
+    data = file.read_bytes().partition(b"\n")[2].replace(b'"records":', b'"records":[],"others":')
+    file.write_bytes(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+
+
 def _rubbish(yard: Yard) -> None:
     os.kill(standby_pid(yard), signal.SIGKILL)
     (yard.path / FOLDER / "snapshot.json").write_bytes(b'{"version":"0.0.1","trunk":[]}')
@@ -680,7 +689,7 @@ def _stranger(yard: Yard) -> None:
         wire.bind(str(standby_of(yard)))
 
 
-@pytest.mark.parametrize("loss", [_nobody, _gone, _old_snapshot, _rubbish, _stranger])
+@pytest.mark.parametrize("loss", [_nobody, _gone, _old_snapshot, _senseless, _rubbish, _stranger])
 def test_CACHE_whatever_the_hub_remembers_may_go_between_any_two_pushes(
     yard: Yard, loss: Callable[[Yard], None]
 ) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import orjson
 
 from orxaq_mesh import review
+from orxaq_mesh.errors import MeshError
 from orxaq_mesh.hub import outbox
 from orxaq_mesh.hub.memory import MAX_FILE_LINES, MAX_READ_BYTES, MAX_READ_LINES, Memory, TooMuchError, bounded
 from orxaq_mesh.hub.receiving import HEADS, Asked, Move
@@ -59,6 +60,16 @@ class Judge:
             MeshFault: settings or objects cannot be read.
         """
         self._read_settings()
+        try:
+            return self._judged(asked)
+        except MeshError:
+            raise
+        except Exception:
+            if not self._memory.doubts():  # CACHE: what is wrong with a snapshot keeps nobody out
+                raise
+            return self._judged(asked)
+
+    def _judged(self, asked: Asked) -> list[Finding]:
         with Repository(self._hub, environ=self._environ, also=asked.objects) as repository:
             try:
                 return self._judge_all(repository, asked)

@@ -53,6 +53,7 @@ class Memory:
     def __init__(self, hub: Path, ledger_id: str | None) -> None:
         self._file, self._ledger_id = hub / FOLDER / FILE, ledger_id
         self._known: dict[Oid, Ledger] = {}
+        self._restores = True
         self._kept_bytes: int | None = None
         self._new_bytes = 0
 
@@ -74,6 +75,12 @@ class Memory:
         """
         return self._of(repository, commit, limited=True)
 
+    def doubts(self) -> bool:
+        """Forget all, and never look at the snapshot again; False: this memory had not begun with one."""
+        began_with_one = self._restores and self._kept_bytes is not None
+        self._known, self._restores, self._kept_bytes = {}, False, None
+        return began_with_one
+
     def knows(self, commit: Oid) -> bool:
         """Whether the trunk is known to have stood at a commit; False says nothing."""
         return commit in self._known
@@ -81,7 +88,7 @@ class Memory:
     def _of(self, repository: Repository, commit: Oid | None, *, limited: bool) -> Ledger:
         if commit is None:
             return Ledger(self._ledger_id)
-        if not self._known:
+        if not self._known and self._restores:
             self._known = self._restored(repository)
         if commit in self._known:
             return self._known[commit]
