@@ -706,7 +706,7 @@ def test_CACHE_a_copy_of_a_hub_with_the_memory_of_a_later_one_lets_in_what_is_ri
     yard.trunk.seal(yard.event())
     assert passes(yard.push_trunk())
     snapshot = yard.path / FOLDER / memory.FILE
-    wait_until(lambda: str(yard.tip).encode() in snapshot.read_bytes(), 10)
+    wait_until(lambda: snapshot.exists() and str(yard.tip).encode() in snapshot.read_bytes(), 10)
     adopt(copy, HubSettings(), os.environ)
     (copy / FOLDER / memory.FILE).write_bytes(snapshot.read_bytes())
     argv = ["git", "--git-dir", str(yard.store.path), "push", "--quiet", str(copy)]
