@@ -42,7 +42,7 @@ class Fleet:
     def bodies(self, node: str) -> list[tuple[str, dict[str, Any]]]:
         """Kind and body of every applied record, noops left out."""
         judged = self.mesh(node).history().judged
-        return [(r.kind, r.body) for r, _, v in judged if v.outcome == "applied" and v.result != "noop"]
+        return [(r.kind, r.body) for r, _, v, _ in judged if v.outcome == "applied" and v.result != "noop"]
 
     def log(self) -> list[tuple[str, str, str]]:
         """(node, kind, verdict) of every record."""

@@ -33,7 +33,7 @@ from orxaq_mesh.home.clock import Clock
 from orxaq_mesh.home.process import environment
 
 Facts = dict[str, Any]
-PATIENCE_MS = 25_000
+PATIENCE_MS = 40_000
 GRACE_MS = 3000
 MAX_LAST_WORDS = 4000
 _PACKAGE = Path(__file__).resolve().parents[2]
