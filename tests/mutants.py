@@ -626,7 +626,7 @@ MUTANTS |= {
     ),
     "a code span ends at a backtick of its own": Mutant(
         markdown.code,
-        "(_longest(shown) + 1)",
+        "(longest_run(shown) + 1)",
         "1",
         noticed_by=lambda: test_prose_markdown.test_QUIET_what_markdown_or_its_host_would_act_on_stays_text(
             "`a` <b>x</b> `c`"
