@@ -29,7 +29,7 @@ EXIT_CODES = (
     (4, "fenced: the token is stale"),
     (5, "the hub cannot be reached, or the outcome is not known yet"),
     (6, "the ledger breaks a law; file and line are said"),
-    (7, "queued: asked to wait in line, not granted; there is no token"),
+    (7, "queued, or held until somebody else approves it: asked for, not granted; there is no token"),
 )
 PREFACE = """\
 Payload goes to stdout, all else to stderr. `--json` wraps the payload as `{"schema_version":1,"data":...}`; an error is

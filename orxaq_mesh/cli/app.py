@@ -237,7 +237,7 @@ def program() -> Any:
         cls=Nouns,
         rich_markup_mode=None,
         epilog="Exit codes: 0 done, 1 fault, 2 usage, 3 refused, 4 fenced, 5 hub unreachable or outcome unknown, "
-        "6 ledger invalid, 7 queued.",
+        "6 ledger invalid, 7 queued or held.",
     )
     top.callback()(_root)
     made = typer.main.get_command(top)
