@@ -512,7 +512,8 @@ class Engine:
         for intent in list(self.intents.values()):
             if intent.id not in self.record_of:
                 effects += self._draft(intent, now)
-        settling, proposals = self.settling, self.ledger.proposals() if self.pen.pending else ()
+        settling = self.settling
+        proposals = {record.id for record in self.pen.pending} - {record.id for record in settling}
         for wish in self.duties.wishes(self.ledger.state, self.pen.me.log, settling, now.ms, proposals):
             effects += self._wished(wish, now)
         for wish in self.reacting.wishes(self.ledger.state, settling, now.ms, self.pace.waiting_ms):

@@ -64,11 +64,12 @@ def _open(state: State, moment: Moment, suspended: Iterable[str]) -> None:
 def _judge(state: State, moment: Moment, epoch: Epoch) -> Iterator[Judged]:
     """Each verdict of an epoch that is open, as it is given."""
     again, apply, number = kinds.judged_again, kinds.apply, moment.epoch
+    reviews = state.slices["review"]
     for record, verdict in again(state, moment):
         yield Judged(record, number, verdict, True)
     for record in in_order(*epoch[:3]):
         yield Judged(record, number, apply(state, record, moment))
-        if state.slices["review"].again:
+        if reviews.again:
             for held, verdict in again(state, moment):
                 yield Judged(held, number, verdict, True)
 

@@ -13,6 +13,7 @@ Knows not: where files come from, commits, clocks; what a record means (`kinds`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from orxaq_mesh import fold, kinds
@@ -346,7 +347,7 @@ class Ledger:
         for record in loose:
             by_log.setdefault(record.log, []).append(record)
         for log in sorted(by_log):
-            led = self._led_to(log)
+            led = self.led_to(log)
             for record in by_log[log]:
                 place = log_place(log, record.seq)
                 if record.id not in led and place.file not in news.bad:
@@ -477,7 +478,7 @@ class Ledger:
 
         Lines that nobody signed may claim the same places: each chain is followed back from its end (law LIVE).
         """
-        first = self._led_to(log)
+        first = self.led_to(log)
         for tip in sorted((self.waiting[id_] for id_ in first), key=lambda record: (-record.seq, record.id)):
             if self.spine.standing.holds(self.state, tip, first[tip.id]):
                 run = [tip]
@@ -486,7 +487,7 @@ class Ledger:
                 return run[::-1]
         return []
 
-    def _led_to(self, log: str) -> dict[str, Record]:
+    def led_to(self, log: str) -> dict[str, Record]:
         """The waiting records that a chain without a gap leads to from a log's head: id -> the first of the chain."""
         seq, last = last_of(self.state, log)
         after: dict[tuple[int, str], list[Record]] = {}
@@ -504,7 +505,19 @@ class Ledger:
         return (record for record in self.waiting.values() if record.log == log)
 
     def sealable(self, own: str = "") -> dict[str, list[Record]]:
-        """What the next seal may take in: admitted logs' runs, and hellos alone (law SEAL).
+        """What the next seal may take in: all that waits (see `_runs`), but for proposals.
+
+        Args:
+            own: the log that goes first.
+        """
+        runs = self._runs(own)
+        if not kinds.asks_for_reviews(self.state) or not (proposed := self._proposed(runs)):
+            return runs
+        rest = {log: [record for record in run if record.id not in proposed] for log, run in runs.items()}
+        return {log: run for log, run in rest.items() if run}
+
+    def _runs(self, own: str = "") -> dict[str, list[Record]]:
+        """What a seal may take in: admitted logs' runs, and hellos alone (law SEAL).
 
         Args:
             own: the log that goes first, then admitted ones: no crowd of strangers keeps a member waiting (law LIVE).
@@ -520,26 +533,22 @@ class Ledger:
             run = self.authentic(log) if is_admitted(self.state, log) else self._hello_of(log)
             if run:
                 taken[log] = run
-        return self._without_proposals(taken) if kinds.asks_for_reviews(self.state) else taken
+        return taken
 
-    def _without_proposals(self, taken: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
-        """What would only be held waits in its outbox, where nobody builds on it yet: it is to be seen in a pull request."""
-        judged = fold.draft(self.next_state, fold.Epoch(self.state.seal, taken), self.next_epoch).judged
+    def _proposed(self, runs: Mapping[str, Sequence[Record]]) -> set[str]:
+        """Of these runs, the ids at their ends that would only be held; more than that of one log are none (LIVE)."""
+        judged = fold.draft(self.next_state, fold.Epoch(self.state.seal, runs), self.next_epoch).judged
         last = {item.record.id: item.verdict.outcome for item in judged}  # it may be approved within the same epoch
         held = {id_ for id_, outcome in last.items() if outcome == HELD and id_ in self.offered}
-        rest = {}
-        for log, run in taken.items():
-            end = next((n for n in range(len(run), 0, -1) if run[n - 1].id not in held), 0)
-            rest[log] = run[:end] if len(run) - end <= MAX_PROPOSED else run  # LIVE: a seal bounds what may wait
-        return {log: run for log, run in rest.items() if run}
+        ends = ([*takewhile(lambda id_: id_ in held, (record.id for record in reversed(run)))] for run in runs.values())
+        return {id_ for end in ends if len(end) <= MAX_PROPOSED for id_ in end}
 
     def proposals(self) -> set[str]:
-        """The ids of records that wait in an outbox for an approval, and which no seal takes in before (REVIEW-1)."""
-        if not kinds.asks_for_reviews(self.state):
-            return set()
-        taken = {record.id for run in self.sealable().values() for record in run}
-        heads = (self.authentic(log) for log in {record.log for record in self.offered.values()})
-        return {r.id for run in heads for r in run if r.id not in taken and is_admitted(self.state, r.log)}
+        """The ids of records that wait in an outbox for an approval (REVIEW-1).
+
+        What would only be held is to be seen in a pull request: no seal takes it in while nobody builds on it.
+        """
+        return self._proposed(self._runs()) if kinds.asks_for_reviews(self.state) else set()
 
     def _hello_of(self, log: str) -> list[Record]:
         """What introduces a log that nobody knows, signed by itself: a seal takes in no more of it (law SEAL)."""

@@ -356,7 +356,8 @@ class Mesh:
 
         performer = sync.once(self.home, self.settings)
         me, ledger = performer.identity, performer.engine.ledger
-        mine = [record.id for record in performer.engine.pen.pending if record.id in ledger.proposals()]
+        proposals = ledger.proposals()
+        mine = [record.id for record in performer.engine.pen.pending if record.id in proposals]
         held = [record.id for record in held_records(ledger.state) if record.log == me.log]
         if not mine and not held:
             raise Refused("REVIEW-3", "nothing of this node's waits for an approval", hint="mesh proposals")

@@ -1,7 +1,7 @@
 """A verified ledger at one commit, from a snapshot kept near it: so that cost follows what is new (law CACHE).
 
-Knows: the file of a snapshot, to which commit it belongs, when it is not to be trusted.
-Knows not: what a ledger means, where objects lie (a `Source` has them), who asks (a review, a hub's hook).
+Knows: what a snapshot says and how a ledger goes on from it; the file of one, when it is not to be trusted.
+Knows not: what a ledger means, where objects lie (a `Source` has them), who asks (a node, a review, a hub's hook).
 
 A snapshot belongs to one commit of one ledger, made by this version. It is gone on from only where the asked commit
 is that one or descends from it; else, or where it is damaged, or what came lies beneath it, all is read from genesis.
@@ -12,7 +12,7 @@ is that one or descends from it; else, or where it is damaged, or what came lies
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,14 +85,24 @@ def _gone_on(source: Source, tip: Oid, kept: Any) -> tuple[Ledger, Oid] | None:
     commit = kept["trunk"]
     if kept["ledger"] is None or not source.has(commit) or not source.descends(tip, commit):
         return None
-    ledger = _restored(source, kept)
+    ledger = restored(source, kept)
     if ledger is not None and commit != tip:
         reading = ledger.read(_files(source.changes(commit, tip)))
         ledger = ledger if reading.deeper is None else None
     return (ledger, commit) if ledger is not None else None
 
 
-def _restored(source: Source, kept: dict[str, Any]) -> Ledger | None:
+def restored(source: Source, kept: Mapping[str, Any]) -> Ledger | None:
+    """The ledger that `written` wrote down; None where it does not come to the state that it came to then.
+
+    Args:
+        source: where the commit is.
+        kept: what was written down.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError, IndexError: these are no such values.
+        MeshError: objects of that commit are not here, or malformed.
+    """
     is_open = kept["base"] is not None
     ledger = Ledger(kept["ledger"], fold.from_value(kept["base"] if is_open else kept["state"]), anchored=is_open)
     ledger.recall(kept["memo"])
@@ -118,12 +128,15 @@ def keep(path: Path, ledger: Ledger, tip: Oid) -> None:
     """
     import orjson
 
-    value = {
-        "version": __version__,
+    atomic_write(path, orjson.dumps({"version": __version__, **written(ledger, tip)}))
+
+
+def written(ledger: Ledger, tip: Oid) -> dict[str, Any]:
+    """A ledger that has read a commit, as JSON-able values."""
+    return {
         "ledger": ledger.id,
         "trunk": tip,
         "state": fold.to_value(ledger.state),
         "base": fold.to_value(ledger.base) if ledger.is_open else None,
         "memo": ledger.memo(),
     }
-    atomic_write(path, orjson.dumps(value))

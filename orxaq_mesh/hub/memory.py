@@ -18,8 +18,9 @@ from pathlib import Path
 
 import orjson
 
-from orxaq_mesh import __version__, fold
+from orxaq_mesh import __version__
 from orxaq_mesh.errors import MeshFault
+from orxaq_mesh.home.anchor import restored, written
 from orxaq_mesh.home.files import atomic_write
 from orxaq_mesh.hub.settings import FOLDER
 from orxaq_mesh.ledger import Ledger
@@ -126,17 +127,12 @@ class Memory:
         with contextlib.suppress(Exception):  # whatever is wrong with a cache, it counts as absent
             digest, _, data = self._file.read_bytes().partition(b"\n")
             kept = orjson.loads(data)
-            trunk, is_open = str(kept["trunk"]), kept["base"] is not None
+            trunk = str(kept["trunk"])
             ours = kept["version"] == __version__ and self._ledger_id in (None, kept["ledger"])
-            if _digest(data) == digest and ours and repository.has(trunk):
-                ledger = Ledger(kept["ledger"], fold.from_value(kept["base"] or kept["state"]), anchored=is_open)
-                ledger.recall(kept["memo"])
-                if is_open:  # what lies behind the base is in the repository, as it was read last
-                    items = repository.changes(None, trunk, only=ledger.asks_for)
-                    ledger.read(item for item in items if isinstance(item, Change))
-                if ledger.state.seal == kept["state"]["seal"]:
-                    self._kept_bytes = len(data)
-                    return {trunk: ledger}
+            sound = _digest(data) == digest and ours and repository.has(trunk)
+            if sound and (ledger := restored(repository, kept)) is not None:
+                self._kept_bytes = len(data)
+                return {trunk: ledger}
         return {}
 
     def keep(self) -> None:
@@ -144,15 +140,7 @@ class Memory:
         if not self._known or (self._kept_bytes or 0) > self._new_bytes * KEPT_SHARE:
             return
         tip, ledger = next(reversed(self._known.items()))
-        value = {
-            "version": __version__,
-            "ledger": ledger.id,
-            "trunk": tip,
-            "state": fold.to_value(ledger.state),
-            "base": fold.to_value(ledger.base) if ledger.is_open else None,
-            "memo": ledger.memo(),
-        }
-        data = orjson.dumps(value)
+        data = orjson.dumps({"version": __version__, **written(ledger, tip)})
         with contextlib.suppress(MeshFault):
             atomic_write(self._file, _digest(data) + b"\n" + data)
             self._kept_bytes, self._new_bytes = len(data), 0

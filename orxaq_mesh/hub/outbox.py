@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 
-from orxaq_mesh import credentials
 from orxaq_mesh.kinds.node import WAITING, members
 from orxaq_mesh.kinds.review import reviews
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.news import added_lines
 from orxaq_mesh.reconcile import union
 from orxaq_mesh.record import BadLine, Record, log_place, parse_path
+from orxaq_mesh.review import secrets_in
 from orxaq_mesh.schema import read_record
 from orxaq_mesh.standing import Finding, last_of
 from orxaq_mesh.store import Change, Flaw
@@ -101,10 +101,7 @@ def _own(
             yield Finding(
                 "CHAIN", change.path, number, f"seq {record.seq} of {record.log} does not belong in this file"
             )
-        for path, rule in credentials.find(record.body, allowed):
-            reason = (
-                f"a credential stands in this {record.kind}, at body.{path} ({rule}): it would be everybody's for ever"
-            )
+        for reason in secrets_in(record, allowed):
             yield Finding("SECRET", change.path, number, reason)
         records[record.id] = record, change.path, number
     if not bad and change.new is not None and (not change.new or union(change.new) != change.new):
@@ -128,7 +125,7 @@ def _chained(ledger: Ledger, log: str, records: dict[str, tuple[Record, str, int
     trial.offer(new.values())
     good = {record.id for record in trial.authentic(log)}
     taken = {record.seq for record in trial.waiting.values() if record.id in good}
-    led = _led_to(ledger, log, trial.waiting.values())
+    led = trial.led_to(log)
     for record, path, number in records.values():
         if record.id in good:
             continue
@@ -138,13 +135,3 @@ def _chained(ledger: Ledger, log: str, records: dict[str, tuple[Record, str, int
             yield Finding("SIG", path, number, f"seq {record.seq} of {log} is not signed by its key")
         else:
             yield Finding("CHAIN", path, number, f"seq {record.seq} of {log} follows no record that is here")
-
-
-def _led_to(ledger: Ledger, log: str, waiting: Iterable[Record]) -> set[str]:
-    """The ids that a chain without a gap leads to from a log's head."""
-    seq, head = last_of(ledger.state, log)
-    led = {(seq, head)}
-    for record in sorted(waiting, key=lambda record: record.seq):
-        if record.log == log and (record.seq - 1, record.prev) in led:
-            led.add((record.seq, record.id))
-    return {id_ for _, id_ in led}

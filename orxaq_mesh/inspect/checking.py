@@ -22,15 +22,12 @@ from orxaq_mesh.inspect.causes import broken_chains, causes, lines_of
 from orxaq_mesh.inspect.reading import History, Node, identity, open_store, past_of, whole
 from orxaq_mesh.inspect.sources import HUB, Taken, from_hub, shown, taken
 from orxaq_mesh.keys import PublicKey
-from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.node import founder, is_meant, members
 from orxaq_mesh.ledger import Ledger, Reading
 from orxaq_mesh.reconcile import render
 from orxaq_mesh.record import NOTHING, epoch_place
 from orxaq_mesh.standing import Finding
 from orxaq_mesh.store import Change
-
-SHORTEST_ID = 16
-"""Hex digits of a ledger's id that tell it from any other."""
 
 
 class Report(NamedTuple):
@@ -169,14 +166,11 @@ def _memory(mesh: Node) -> tuple[int, str]:
 def _another_ledger(reader: Ledger, wanted: str) -> list[Finding]:
     """Law SIG: whose ledger it is, as its founding says, against whose it must be."""
     place, state = epoch_place(1), reader.state
-    if not state.epoch:
+    if not state.epoch or is_meant(state, wanted):
         return []
     prints = {member.log: PublicKey.parse(member.key).fingerprint for member in members(state).by_log.values()}
-    founder = next(iter(members(state).by_log.values()))
-    fingerprint = prints[founder.log]
-    if wanted == fingerprint or (len(wanted) >= SHORTEST_ID and state.ledger.startswith(wanted)):
-        return []
-    what = f"this is ledger {state.ledger}, founded by {founder.name} with key {fingerprint}; not {ascii(wanted)[1:80]}"
+    name, fingerprint = founder(state)
+    what = f"this is ledger {state.ledger}, founded by {name} with key {fingerprint}; not {ascii(wanted)[1:80]}"
     what = what.removesuffix("'")
     if other := next((log for log, known in prints.items() if known == wanted), None):
         what += f", which is the key of {other}: its founder's is to be named"

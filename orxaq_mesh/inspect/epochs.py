@@ -27,10 +27,8 @@ def state_at(past: History, epoch: int) -> State:
     """
     check_epoch(past, epoch)
     state = kinds.new_state()
-    for stood in past.ledger.spine.chain:
-        if stood.seal.epoch > epoch:
-            break
-        fold.apply(state, stood.seal, taken_of(stood), first_of(past, stood))
+    for _, after in steps(past, epoch):
+        state = after
     return state
 
 
@@ -45,10 +43,12 @@ def check_epoch(past: History, epoch: int) -> None:
         raise Usage(f"there is no epoch {epoch}: this ledger ends with epoch {last}", hint=f"name one from 0 to {last}")
 
 
-def steps(past: History) -> Iterator[tuple[Stood, State]]:
-    """Each epoch of the chosen way, and the state behind it; the same state goes on with the next."""
+def steps(past: History, last: int | None = None) -> Iterator[tuple[Stood, State]]:
+    """Each epoch of the chosen way up to `last`, and the state behind it; the same state goes on with the next."""
     state = kinds.new_state()
     for stood in past.ledger.spine.chain:
+        if last is not None and stood.seal.epoch > last:
+            return
         fold.apply(state, stood.seal, taken_of(stood), first_of(past, stood))
         yield stood, state
 

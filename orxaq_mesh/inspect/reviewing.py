@@ -19,8 +19,7 @@ from typing import NamedTuple
 from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable, Usage
 from orxaq_mesh.home.anchor import ledger_at, read_whole
 from orxaq_mesh.inspect.patch import in_order, read_patch
-from orxaq_mesh.keys import PublicKey
-from orxaq_mesh.kinds.node import members
+from orxaq_mesh.kinds.node import founder, is_meant
 from orxaq_mesh.ledger import Ledger
 from orxaq_mesh.review import ReadDeeper, Review, review
 from orxaq_mesh.standing import Finding
@@ -148,10 +147,9 @@ def _check_is(ledger: Ledger, pin: str) -> None:
     state = ledger.state
     if not state.epoch:
         raise Usage("the base holds no ledger", hint="mesh review BASE..HEAD, where BASE is the trunk")
-    founder = next(iter(members(state).by_log.values()))
-    fingerprint = PublicKey.parse(founder.key).fingerprint
-    if pin and pin != fingerprint and not (len(pin) >= 16 and state.ledger.startswith(pin)):
-        reason = f"this is ledger {state.ledger}, founded by {founder.name} with key {fingerprint}; not {clean(pin)}"
+    if pin and not is_meant(state, pin):
+        name, fingerprint = founder(state)
+        reason = f"this is ledger {state.ledger}, founded by {name} with key {fingerprint}; not {clean(pin)}"
         raise InvalidLedger(reason, findings=[Finding("SIG", "ledger", 0, reason)], hint="ask an admin: mesh invite")
 
 

@@ -157,6 +157,21 @@ def log_of(name: str, key: str) -> str:
     return f"{name}-{PublicKey.parse(key).short}"
 
 
+SHORTEST_ID = 16
+"""Hex digits of a ledger's id that tell it from any other."""
+
+
+def founder(state: State) -> tuple[str, str]:
+    """The name and the fingerprint of who founded the ledger."""
+    first = next(iter(members(state).by_log.values()))
+    return first.name, PublicKey.parse(first.key).fingerprint
+
+
+def is_meant(state: State, wanted: str) -> bool:
+    """Whether somebody who names a ledger by its id, or by its founder's fingerprint, means this one (law SIG)."""
+    return wanted == founder(state)[1] or (len(wanted) >= SHORTEST_ID and state.ledger.startswith(wanted))
+
+
 def _sound(key: str) -> bool:
     try:
         PublicKey.parse(key)

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import orjson
 
-from orxaq_mesh import fold, kinds
+from orxaq_mesh import kinds
 from orxaq_mesh.effects import (
     COMMITTED,
     Answer,
@@ -44,6 +44,7 @@ from orxaq_mesh.effects import (
 )
 from orxaq_mesh.engine import Engine
 from orxaq_mesh.errors import InvalidLedger, MeshFault, Unreachable, Usage
+from orxaq_mesh.home.anchor import restored, written
 from orxaq_mesh.home.budget import Budget
 from orxaq_mesh.home.clock import Clock, boot_id, stamp
 from orxaq_mesh.home.config import Settings
@@ -489,14 +490,7 @@ class Performer:
         kept = read_json_cache(self._snapshot)
         if isinstance(kept, dict) and kept.get("ledger") == self.identity.ledger and self._still_has(kept.get("trunk")):
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, InvalidLedger):
-                is_open = kept["base"] is not None
-                base = fold.from_value(kept["base"] if is_open else kept["state"])
-                ledger = Ledger(self.identity.ledger, base, anchored=is_open)
-                ledger.recall(kept["memo"])
-                if is_open:  # what lies behind the base is in the store, as it was read last
-                    items = self.store.changes(None, kept["trunk"], only=ledger.asks_for)
-                    ledger.read(item for item in items if isinstance(item, Change))
-                if ledger.state.seal == kept["state"]["seal"]:
+                if (ledger := restored(self.store, kept)) is not None:
                     return ledger, kept["trunk"], dict(kept["quiet_outboxes"])
         self.ladder.below(-1)  # which side the rungs lie on is not known any more
         return Ledger(self.identity.ledger), None, {}
@@ -514,11 +508,7 @@ class Performer:
             return
         self.ladder.climb(engine.ledger.spine.rungs)
         value = {
-            "ledger": self.identity.ledger,
-            "trunk": engine.trunk,
-            "state": fold.to_value(engine.ledger.state),
-            "base": fold.to_value(engine.ledger.base) if engine.ledger.is_open else None,
-            "memo": engine.ledger.memo(),
+            **written(engine.ledger, engine.trunk),
             "alarms": [finding._asdict() for finding in engine.findings],
             "broken": engine.broken.what if engine.broken else None,
             "pending": len(engine.pen.pending),
